@@ -1,0 +1,635 @@
+//! Every rule of a session's life, in pure functions: no clock, no randomness, no I/O.
+//!
+//! ```text
+//!             resume                    resume, data, rotate
+//!  Created ────────────► Active ────────────────┐
+//!     │ idle │ absolute │ revoke   ◄────────────┘
+//!     ▼      ▼          ▼
+//! IdleExpired  AbsoluteExpired  Revoked            terminal: nothing leaves
+//! ```
+//!
+//! `Created`: issued, never presented back. `Active`: presented at least once. [`standing`] tells where a
+//! record stands at an instant; [`decide`] what a command makes of it.
+
+use crate::limits::stricter;
+use crate::policy::default_touch_interval;
+use crate::store::Touch;
+use crate::{
+    Actor, Authentication, Change, DataWrite, End, Epochs, Event, EventKind, GroupName, Limits,
+    Mark, MarkKey, MarkWrite, Marks, Policy, Raise, Reason, Record, Replacement, ScopeEntry,
+    ScopeName, SecretHash, Timestamp,
+};
+
+/// Where a session stands.
+///
+/// ```
+/// use session_core::State;
+///
+/// assert!(State::Active.is_live());
+/// assert!(!State::IdleExpired.is_live());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Issued, never presented back.
+    Created,
+    /// Presented at least once.
+    Active,
+    /// Nobody used it for the idle timeout. Terminal.
+    IdleExpired,
+    /// It reached the absolute timeout. Terminal.
+    AbsoluteExpired,
+    /// It was ended on purpose. Terminal.
+    Revoked,
+}
+
+impl State {
+    /// Whether the session may be used.
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Created | Self::Active)
+    }
+
+    /// The stable text of the state.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Active => "active",
+            Self::IdleExpired => "idle_expired",
+            Self::AbsoluteExpired => "absolute_expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// Where a record stands at `now`, under its marks and a policy.
+///
+/// Total: it has an answer for every record, every policy and every instant. `now` counts as the latest
+/// instant that the record or its marks have seen, so that a slow clock neither kills a fresh session nor
+/// un-observes an end. Allocates nothing for a live session.
+pub fn standing(record: &Record, marks: &Marks, policy: &Policy, now: Timestamp) -> Standing {
+    if let Some(end) = &record.end {
+        return Standing::Ended(end.clone());
+    }
+    let limits = policy.effective(record);
+    let deadlines = Deadlines::of(record, &limits);
+    let raise = fatal_raise(record, marks);
+    let now = latest(record, now).max(raise.as_ref().map_or(Timestamp::MIN, |raise| raise.at));
+    // An instant that belongs to both is the expiry's: a revocation finds the session dead already.
+    let expired =
+        deadlines.first().filter(|(at, _)| *at <= raise.as_ref().map_or(now, |raise| raise.at));
+    match (expired, raise) {
+        (Some((at, reason)), _) => {
+            Standing::Ended(end_of(&deadlines, policy, reason, Actor::System, at, now))
+        }
+        (None, Some(raise)) => {
+            Standing::Ended(end_of(&deadlines, policy, raise.reason, raise.actor, raise.at, now))
+        }
+        (None, None) => Standing::Live {
+            state: if record.activated_at.is_some() { State::Active } else { State::Created },
+            deadlines,
+        },
+    }
+}
+
+/// The state of a record at `now`: [`standing`] without its details.
+pub fn state(record: &Record, marks: &Marks, policy: &Policy, now: Timestamp) -> State {
+    match standing(record, marks, policy, now) {
+        Standing::Live { state, .. } => state,
+        Standing::Ended(end) => end.state(),
+    }
+}
+
+/// What a command makes of a session, or the end that refuses it.
+///
+/// Total, like [`standing`]. The decision carries what to write and the events that it means; whoever carries
+/// it out adds nothing. It does not check the secret: the engine has compared it before it asks.
+///
+/// # Errors
+/// The session has ended. An end that is not written down yet comes with its tombstone.
+pub fn decide(
+    record: &Record,
+    marks: &Marks,
+    command: Command,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Decision, Box<Ended>> {
+    let deadlines = match standing(record, marks, policy, now) {
+        Standing::Live { deadlines, .. } => deadlines,
+        Standing::Ended(end) => return Err(Box::new(Ended::of(record, end, policy))),
+    };
+    let now = latest(record, now);
+    let mut next = record.clone();
+    let event = |kind, actor| Event {
+        session: Some(record.id),
+        subject: record.subject.clone(),
+        purge_at: now + policy.event_retention,
+        ..Event::new(kind, actor, now)
+    };
+    let (kind, actor) = match command {
+        Command::Resume { passive } => {
+            if record.activated_at.is_none() {
+                next.activated_at = Some(now);
+                next.last_seen_at = now;
+                (EventKind::Activated, Actor::Subject)
+            } else if passive {
+                return Ok(Decision::Nothing);
+            } else {
+                return Ok(touch(record, 0, record.last_seen_at, policy, now));
+            }
+        }
+        Command::Check => return Ok(Decision::Nothing),
+        Command::Expire => {
+            let due_at = deadlines.first().map_or(Timestamp::MAX, |(at, _)| at);
+            return Ok(if due_at > record.due_at {
+                Decision::Reschedule(due_at)
+            } else {
+                Decision::Nothing
+            });
+        }
+        Command::Update => return Ok(Decision::Write(Write::keep(next, policy))),
+        Command::Restamp { epochs } => {
+            next.epochs = epochs;
+            return Ok(Decision::Write(Write::keep(next, policy)));
+        }
+        Command::Rotate { secret } => {
+            next.secret = secret;
+            (EventKind::Rotated, Actor::Subject)
+        }
+        Command::StepUp { authentication, secret } => {
+            next.secret = secret;
+            remember(&mut next.authentications, authentication);
+            (EventKind::SteppedUp, Actor::Subject)
+        }
+        Command::Reauthenticate { authentication, secret, groups } => {
+            next.secret = secret;
+            next.authentications = vec![authentication];
+            next.limits = policy.limits(&record.class, &groups);
+            next.groups = groups;
+            next.reauthenticated_at = Some(now);
+            next.last_seen_at = now;
+            next.activated_at = Some(record.activated_at.unwrap_or(now));
+            (EventKind::Reauthenticated, Actor::Subject)
+        }
+        Command::EnterScope { scope } => {
+            let Some(limits) = policy.scope(&scope) else { return Ok(Decision::Nothing) };
+            let told =
+                event(EventKind::ScopeEntered, Actor::Subject).with_detail("scope", scope.as_str());
+            enter(&mut next, scope, *limits, now);
+            return Ok(Decision::Write(Write::new(next, told, policy)));
+        }
+        Command::TouchScope { scope } => {
+            return Ok(match record.scope(&scope) {
+                Some(entry) => touch(record, entry.slot, entry.last_seen_at, policy, now),
+                None => Decision::Nothing,
+            });
+        }
+        Command::Revoke { reason, actor } => {
+            let end = end_of(&deadlines, policy, reason, actor, now, now);
+            let Ended { end, tombstone } = Ended::of(record, end, policy);
+            debug_assert!(tombstone.is_some() && end.at == now);
+            return Ok(tombstone.map_or(Decision::Nothing, Decision::Write));
+        }
+    };
+    let told = event(kind, actor);
+    Ok(Decision::Write(Write::new(next, told, policy)))
+}
+
+/// Where a record stands.
+///
+/// ```
+/// use session_core::lifecycle::Standing;
+///
+/// fn alive(standing: &Standing) -> bool {
+///     matches!(standing, Standing::Live { .. })
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may be used.
+    Live {
+        /// [`State::Created`] or [`State::Active`].
+        state: State,
+        /// Until when, unless it is used or ended before.
+        deadlines: Deadlines,
+    },
+    /// It has ended.
+    Ended(End),
+}
+
+/// Until when a session lives if nothing happens. From either instant on it is dead, the instant included.
+///
+/// ```
+/// use session_core::Timestamp;
+/// use session_core::lifecycle::Deadlines;
+///
+/// let deadlines = Deadlines { idle: None, absolute: Some(Timestamp::from_millis(60_000)) };
+/// assert_eq!(deadlines.earliest(), Some(Timestamp::from_millis(60_000)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Moves with activity. `None` without an idle limit.
+    pub idle: Option<Timestamp>,
+    /// Moves only with re-authentication. `None` only for a scope without one.
+    pub absolute: Option<Timestamp>,
+}
+
+impl Deadlines {
+    /// The deadlines of a session under these limits.
+    fn of(record: &Record, limits: &Limits) -> Self {
+        let idle = match record.activated_at {
+            Some(_) => limits.idle_timeout,
+            None => stricter(limits.idle_timeout, limits.unclaimed_timeout),
+        };
+        Self {
+            idle: idle.map(|timeout| record.last_seen_at + timeout),
+            absolute: limits.absolute_timeout.map(|timeout| record.absolute_from() + timeout),
+        }
+    }
+
+    /// The earlier of both.
+    pub fn earliest(&self) -> Option<Timestamp> {
+        self.first().map(|(at, _)| at)
+    }
+
+    /// The earlier of both and what it means; of two at one instant, the absolute one.
+    fn first(&self) -> Option<(Timestamp, Reason)> {
+        match (self.idle, self.absolute) {
+            (Some(idle), Some(absolute)) if idle < absolute => Some((idle, Reason::IdleTimeout)),
+            (_, Some(absolute)) => Some((absolute, Reason::AbsoluteTimeout)),
+            (Some(idle), None) => Some((idle, Reason::IdleTimeout)),
+            (None, None) => None,
+        }
+    }
+
+    /// Both, but nothing later than an outer deadline.
+    fn within(self, outer: &Self) -> Self {
+        let earliest = outer.earliest();
+        let min = |own: Option<Timestamp>| match (own, earliest) {
+            (Some(own), Some(outer)) => Some(own.min(outer)),
+            (one, None) | (None, one) => one,
+        };
+        Self {
+            idle: self.idle.map(|own| earliest.map_or(own, |outer| own.min(outer))),
+            absolute: min(self.absolute),
+        }
+    }
+}
+
+/// Where a session stands in a scope at `now`.
+///
+/// A scope lives by its own timeouts, computed by the same rules; it can only be stricter than its session,
+/// and than it was when it was entered.
+pub fn scope_standing(
+    record: &Record,
+    marks: &Marks,
+    policy: &Policy,
+    scope: &ScopeName,
+    now: Timestamp,
+) -> ScopeStanding {
+    let outer = match standing(record, marks, policy, now) {
+        Standing::Live { deadlines, .. } => deadlines,
+        Standing::Ended(_) => return ScopeStanding::SessionEnded,
+    };
+    let (Some(entry), Some(limits)) = (record.scope(scope), policy.scope(scope)) else {
+        return ScopeStanding::NotEntered;
+    };
+    let limits = entry.limits.min(*limits);
+    let deadlines = Deadlines {
+        idle: limits.idle_timeout.map(|timeout| entry.last_seen_at + timeout),
+        absolute: limits.absolute_timeout.map(|timeout| entry.entered_at + timeout),
+    };
+    let now = latest(record, now).max(entry.entered_at).max(entry.last_seen_at);
+    match deadlines.first() {
+        Some((at, reason)) if at <= now => ScopeStanding::Expired { reason, at },
+        _ => ScopeStanding::Open { deadlines: deadlines.within(&outer) },
+    }
+}
+
+/// Where a session stands in a scope.
+///
+/// ```
+/// use session_core::lifecycle::ScopeStanding;
+///
+/// assert_ne!(ScopeStanding::NotEntered, ScopeStanding::SessionEnded);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScopeStanding {
+    /// It is in.
+    Open {
+        /// Until when, at most: those of the scope, and nothing later than the session's.
+        deadlines: Deadlines,
+    },
+    /// It was in, and for too long or too long ago.
+    Expired {
+        /// [`Reason::IdleTimeout`] or [`Reason::AbsoluteTimeout`].
+        reason: Reason,
+        /// Since when.
+        at: Timestamp,
+    },
+    /// It never was in, or the policy does not name the scope (any more).
+    NotEntered,
+    /// The session itself has ended.
+    SessionEnded,
+}
+
+/// What is asked of a session.
+///
+/// ```
+/// use session_core::lifecycle::Command;
+/// use session_core::{Actor, Reason};
+///
+/// let command = Command::Revoke { reason: Reason::SignedOut, actor: Actor::Subject };
+/// assert!(format!("{command:?}").contains("SignedOut"));
+/// ```
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Its token was presented. `passive`: by a request that is no sign of its user's presence.
+    Resume {
+        /// Records no activity.
+        passive: bool,
+    },
+    /// Is it alive? Changes nothing.
+    Check,
+    /// Its data is about to be changed.
+    Update,
+    /// It gets a new secret.
+    Rotate {
+        /// The hash of the new secret.
+        secret: SecretHash,
+    },
+    /// Its holder proved more. Moves no deadline.
+    StepUp {
+        /// How.
+        authentication: Authentication,
+        /// The hash of the new secret.
+        secret: SecretHash,
+    },
+    /// Its holder signed in wholly again: both deadlines start anew, under the limits of today.
+    Reauthenticate {
+        /// How.
+        authentication: Authentication,
+        /// The hash of the new secret.
+        secret: SecretHash,
+        /// The groups of the subject today.
+        groups: Vec<GroupName>,
+    },
+    /// A scope is entered. The caller has checked that the authentication is recent enough.
+    EnterScope {
+        /// Which.
+        scope: ScopeName,
+    },
+    /// There was activity in a scope.
+    TouchScope {
+        /// Which.
+        scope: ScopeName,
+    },
+    /// It is issued anew under these epochs: the one session that "all but this" keeps.
+    Restamp {
+        /// The epochs of the raised marks.
+        epochs: Epochs,
+    },
+    /// It is ended on purpose.
+    Revoke {
+        /// Why.
+        reason: Reason,
+        /// By whom.
+        actor: Actor,
+    },
+    /// The sweep asks whether it has ended by itself.
+    Expire,
+}
+
+/// What is to be done.
+///
+/// ```
+/// use session_core::lifecycle::Decision;
+///
+/// assert!(matches!(Decision::Nothing, Decision::Nothing));
+/// ```
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Nothing to write.
+    Nothing,
+    /// Record activity.
+    Touch(Touch),
+    /// Move the entry in the index of due sessions.
+    Reschedule(Timestamp),
+    /// Replace the record.
+    Write(Write),
+}
+
+/// A record to write, and the events that go with it.
+///
+/// ```
+/// use session_core::lifecycle::Write;
+/// use session_core::{Change, ChangeId};
+///
+/// fn change(write: Write, version: u64) -> Change {
+///     write.into_change(Change::new(ChangeId::from_bytes([0; 16])), version)
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// What the record is from now on.
+    pub record: Box<Record>,
+    /// What becomes of the data.
+    pub data: DataWrite,
+    /// The `last_seen_at` that an end by idleness was decided on.
+    pub decided_on: Option<Timestamp>,
+    /// What is told of it.
+    pub events: Vec<Event>,
+}
+
+impl Write {
+    /// A live record that keeps its data.
+    fn new(record: Record, event: Event, policy: &Policy) -> Self {
+        Self { events: vec![event], ..Self::keep(record, policy) }
+    }
+
+    /// The same, and nothing to tell of it.
+    fn keep(mut record: Record, policy: &Policy) -> Self {
+        record.due_at = due_at(&record, policy);
+        Self {
+            record: Box::new(record),
+            data: DataWrite::Keep,
+            decided_on: None,
+            events: Vec::new(),
+        }
+    }
+
+    /// Adds the write and its events to a change.
+    pub fn into_change(self, change: Change, expected: u64) -> Change {
+        let Self { record, data, decided_on, events } = self;
+        let change = change.replace(Replacement { record: *record, expected, data, decided_on });
+        events.into_iter().fold(change, Change::event)
+    }
+}
+
+/// What it takes to end all that was issued so far: of the realm, or of a subject in it.
+///
+/// One write of one mark, whatever the number of sessions. They are dead from then on; their tombstones and
+/// their own events follow when they are resumed or swept.
+pub fn raise(
+    key: MarkKey,
+    mark: &Mark,
+    reason: Reason,
+    actor: Actor,
+    policy: &Policy,
+    now: Timestamp,
+) -> (MarkWrite, Event) {
+    let (kind, subject) = match &key {
+        MarkKey::Realm => (EventKind::RealmRevoked, None),
+        MarkKey::Subject(subject) => (EventKind::SubjectRevoked, Some(subject.clone())),
+    };
+    let event = Event {
+        subject,
+        reason: Some(reason.clone()),
+        purge_at: now + policy.event_retention,
+        ..Event::new(kind, actor.clone(), now)
+    };
+    let raise = Raise { epoch: mark.epoch.saturating_add(1), reason, actor, at: now };
+    (MarkWrite { key, expected: mark.version, raise: Some(raise), stamp: None }, event)
+}
+
+/// The end that refuses a command.
+///
+/// ```
+/// use session_core::lifecycle::Ended;
+///
+/// fn is_written_down(ended: &Ended) -> bool {
+///     ended.tombstone.is_none()
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The end.
+    pub end: End,
+    /// The tombstone to write, unless the end is written down already.
+    pub tombstone: Option<Write>,
+}
+
+impl Ended {
+    fn of(record: &Record, end: End, policy: &Policy) -> Self {
+        if record.end.is_some() {
+            return Self { end, tombstone: None };
+        }
+        let event = Event {
+            session: Some(record.id),
+            subject: record.subject.clone(),
+            reason: Some(end.reason.clone()),
+            at: end.at,
+            observed_at: end.observed_at,
+            purge_at: end.observed_at + policy.event_retention,
+            ..Event::new(EventKind::Ended, end.actor.clone(), end.observed_at)
+        };
+        let mut next = record.clone();
+        next.scopes.clear();
+        next.end = Some(end.clone());
+        let tombstone = Write {
+            record: Box::new(next),
+            data: DataWrite::Drop,
+            decided_on: (end.reason == Reason::IdleTimeout).then_some(record.last_seen_at),
+            events: vec![event],
+        };
+        Self { end, tombstone: Some(tombstone) }
+    }
+}
+
+/// When the sweep has to look at a live record: at its first deadline.
+pub(crate) fn due_at(record: &Record, policy: &Policy) -> Timestamp {
+    Deadlines::of(record, &policy.effective(record)).earliest().unwrap_or(Timestamp::MAX)
+}
+
+/// `now`, but never before what the record has seen: a slow clock does not turn its time back.
+fn latest(record: &Record, now: Timestamp) -> Timestamp {
+    now.max(record.created_at).max(record.last_seen_at)
+}
+
+/// The raise that ended the record: of both marks', the earlier one.
+fn fatal_raise(record: &Record, marks: &Marks) -> Option<Raise> {
+    let realm = raise_above(record, record.epochs.realm, &marks.realm);
+    let subject = raise_above(record, record.epochs.subject, &marks.subject);
+    match (realm, subject) {
+        (Some(realm), Some(subject)) if subject.at < realm.at => Some(subject),
+        (Some(raise), _) | (None, Some(raise)) => Some(raise),
+        (None, None) => None,
+    }
+}
+
+fn raise_above(record: &Record, epoch: u64, mark: &Mark) -> Option<Raise> {
+    if epoch >= mark.epoch {
+        return None;
+    }
+    // A store that has lost why must not bring the session back.
+    Some(mark.raise.clone().unwrap_or_else(|| Raise {
+        epoch: mark.epoch,
+        reason: Reason::EveryoneRevoked,
+        actor: Actor::System,
+        at: record.last_seen_at,
+    }))
+}
+
+fn end_of(
+    deadlines: &Deadlines,
+    policy: &Policy,
+    reason: Reason,
+    actor: Actor,
+    at: Timestamp,
+    observed_at: Timestamp,
+) -> End {
+    let kept_from = deadlines.absolute.unwrap_or(observed_at).max(observed_at);
+    End { reason, actor, at, observed_at, purge_at: kept_from + policy.tombstone_retention }
+}
+
+/// Activity now, if the last one recorded is long enough ago.
+fn touch(record: &Record, slot: u32, last: Timestamp, policy: &Policy, now: Timestamp) -> Decision {
+    let idle = match slot {
+        0 => policy.effective(record).idle_timeout,
+        slot => record.scopes.iter().find(|entry| entry.slot == slot).and_then(|entry| {
+            let today = policy.scope(&entry.name).and_then(|limits| limits.idle_timeout);
+            stricter(entry.limits.idle_timeout, today)
+        }),
+    };
+    // An idle timeout made stricter than the class's must not outrun the recording of activity.
+    let interval = policy.class(&record.class).touch_interval.min(default_touch_interval(idle));
+    if now.since(last) < interval {
+        return Decision::Nothing;
+    }
+    Decision::Touch(Touch {
+        id: record.id,
+        slot,
+        seen_at: now,
+        if_after: idle.map_or(Timestamp::MIN, |idle| now - idle),
+        if_before: now - interval,
+    })
+}
+
+/// Scopes beyond these are left, the one least recently seen first.
+const MAX_SCOPES: usize = 16;
+
+fn enter(record: &mut Record, scope: ScopeName, limits: Limits, now: Timestamp) {
+    record.scopes.retain(|entry| entry.name != scope);
+    if record.scopes.len() >= MAX_SCOPES {
+        if let Some(oldest) = record.scopes.iter().map(|entry| entry.last_seen_at).min() {
+            let at = record.scopes.iter().position(|entry| entry.last_seen_at == oldest);
+            at.map(|at| record.scopes.remove(at));
+        }
+    }
+    let slot = record.next_slot;
+    record.next_slot = slot.saturating_add(1);
+    record.scopes.push(ScopeEntry {
+        name: scope,
+        slot,
+        limits,
+        entered_at: now,
+        last_seen_at: now,
+    });
+}
+
+/// Authentications beyond these are forgotten, the oldest first.
+const MAX_AUTHENTICATIONS: usize = 8;
+
+fn remember(known: &mut Vec<Authentication>, new: Authentication) {
+    known.push(new);
+    let forgotten = known.len().saturating_sub(MAX_AUTHENTICATIONS);
+    known.drain(..forgotten);
+}

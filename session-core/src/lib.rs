@@ -5,6 +5,7 @@ mod change;
 mod clock;
 mod data;
 mod end;
+mod engine;
 mod error;
 mod event;
 mod issue;
@@ -26,6 +27,10 @@ pub use change::{
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use data::{ChangeSet, Data, DataError, DataLimits, EncodedData};
 pub use end::{Actor, End, Reason, ReasonCode};
+pub use engine::{
+    Answer, Error, Issued, LoggedIn, Login, LoginTicket, NewSession, Query, Revoked, Session,
+    SessionInfo, SessionPage, Sessions, SessionsBuilder, Swept,
+};
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventKind};
 pub use lifecycle::State;

@@ -560,12 +560,14 @@ fn raise_above(record: &Record, epoch: u64, mark: &Mark) -> Option<Raise> {
         return None;
     }
     // A store that has lost why must not bring the session back.
-    Some(mark.raise.clone().unwrap_or(Raise {
+    let raise = mark.raise.clone().unwrap_or(Raise {
         epoch: mark.epoch,
         reason: Reason::EveryoneRevoked,
         actor: Actor::System,
         at: record.last_seen_at,
-    }))
+    });
+    // Whoever raised it may have a slower clock than whoever issued the session: nothing ends before it began.
+    Some(Raise { at: raise.at.max(record.created_at), ..raise })
 }
 
 fn end_of(

@@ -591,8 +591,13 @@ fn touch(record: &Record, slot: u32, last: Timestamp, policy: &Policy, now: Time
             stricter(entry.limits.idle_timeout, today)
         }),
     };
+    let class = policy.class(&record.class);
     // An idle timeout made stricter than the class's must not outrun the recording of activity.
-    let interval = policy.class(&record.class).touch_interval.min(default_touch_interval(idle));
+    let interval = if stricter(idle, class.limits.idle_timeout) == class.limits.idle_timeout {
+        class.touch_interval
+    } else {
+        class.touch_interval.min(default_touch_interval(idle))
+    };
     if now.since(last) < interval {
         return Decision::Nothing;
     }

@@ -95,7 +95,8 @@ pub(crate) enum Room {
 /// Makes room among a subject's unended sessions for one more of a class.
 ///
 /// Whatever of them has ended by itself is ended in the same change, so that the next login does not count it
-/// again. Sessions of other classes neither count nor give way.
+/// again. Sessions of other classes neither count nor give way; a class that the policy does not name counts
+/// as the default class, whose rules it lives by.
 pub(crate) fn make_room(
     sessions: &[Stored],
     class: &ClassName,
@@ -107,7 +108,11 @@ pub(crate) fn make_room(
     for stored in sessions {
         let Stored { record, marks, version, .. } = stored;
         match lifecycle::standing(record, marks, policy, now) {
-            Standing::Live { .. } if record.class == *class => live.push(stored),
+            Standing::Live { .. }
+                if counts_as(&record.class, policy) == counts_as(class, policy) =>
+            {
+                live.push(stored)
+            }
             Standing::Live { .. } => {}
             Standing::Ended(_) => {
                 if let Err(Ended { tombstone: Some(write), .. }) =
@@ -144,4 +149,9 @@ pub(crate) fn make_room(
         }
     }
     Room::Made(ended)
+}
+
+/// The class whose rules a class lives by.
+fn counts_as<'a>(class: &'a ClassName, policy: &'a Policy) -> &'a ClassName {
+    if policy.has_class(class) { class } else { policy.default_class() }
 }

@@ -7,7 +7,7 @@ use crate::lifecycle::{Command, Decision, Write, decide};
 use crate::store::{ListQuery, Stored};
 use crate::{
     Actor, Authentication, Change, ClassName, Client, Data, Fence, GroupName, MarkWrite, Marks,
-    Policy, Reason, SessionId, StoreErrorKind, Subject, Timestamp,
+    Policy, Realm, Reason, SessionId, StoreErrorKind, Subject, Timestamp,
 };
 
 /// What a login is measured against: the marks as they were *before* the credential was checked.
@@ -24,6 +24,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct LoginTicket {
+    realm: Realm,
     subject: Subject,
     marks: Marks,
 }
@@ -105,7 +106,8 @@ impl Login {
     }
 
     /// Replaces the session that the client holds, and carries over these keys of its data, if it still
-    /// lives: all others are left behind. A session that is already dead does not refuse the login.
+    /// lives: all others are left behind, and so is everything that another subject's session holds. A session
+    /// that is already dead does not refuse the login.
     #[must_use]
     pub fn replacing(mut self, from: Session, carry: &[&str]) -> Self {
         self.from = Some(from);
@@ -137,8 +139,8 @@ pub enum LoggedIn {
         /// How many live.
         live: usize,
     },
-    /// All sessions of the subject or of the realm were ended since the ticket was drawn: what was verified
-    /// may be out of date.
+    /// All sessions of the subject or of the realm were ended since the ticket was drawn, or it was drawn in
+    /// another realm: what was verified may be out of date.
     CredentialsChanged,
 }
 
@@ -159,7 +161,7 @@ impl Sessions {
     /// The store fails.
     pub async fn begin_login(&self, subject: &Subject) -> Result<LoginTicket, Error> {
         let marks = self.store().marks(self.realm(), Some(subject)).await?;
-        Ok(LoginTicket { subject: subject.clone(), marks })
+        Ok(LoginTicket { realm: self.realm().clone(), subject: subject.clone(), marks })
     }
 
     /// Issues a session to the subject of a ticket, whose credential the application has checked since.
@@ -172,6 +174,9 @@ impl Sessions {
     /// # Errors
     /// The data is larger than the policy allows; the store or the source of randomness fails.
     pub async fn login(&self, ticket: &LoginTicket, login: Login) -> Result<LoggedIn, Error> {
+        if ticket.realm != *self.realm() {
+            return Ok(LoggedIn::CredentialsChanged);
+        }
         let policy = self.policy();
         let class = login.class.clone().unwrap_or_else(|| policy.default_class().clone());
         let patience = self.patience();
@@ -183,7 +188,7 @@ impl Sessions {
             }
             let fence = Fence { subject: ticket.subject.clone(), version: marks.subject.version };
             let now = self.now();
-            let source = self.source(&login, &policy, now).await?;
+            let source = self.source(ticket, &login, &policy, now).await?;
             // The sessions are read after the fence: whatever is added to them meanwhile moves it.
             let room = match policy.class(&class).max_sessions {
                 Some(_) => {
@@ -244,6 +249,7 @@ impl Sessions {
     /// What the login takes over from the session that it replaces.
     async fn source(
         &self,
+        ticket: &LoginTicket,
         login: &Login,
         policy: &Policy,
         now: Timestamp,
@@ -264,6 +270,9 @@ impl Sessions {
         let Stored { record, version, data, marks } = stored;
         match decide(&record, &marks, command, policy, now) {
             Ok(Decision::Write(end)) => {
+                // What one subject has left behind is not for the next one at the same browser.
+                let own = record.subject.as_ref().is_none_or(|owner| *owner == ticket.subject);
+                let data = data.filter(|_| own);
                 let held = data.and_then(|data| data.decode().ok()).unwrap_or_default();
                 let mut kept = held.only(&login.carry);
                 kept.extend(&login.data);

@@ -30,6 +30,12 @@ pub struct Swept {
     pub more: bool,
 }
 
+/// How many rows count towards the limit: those that cannot be read stay at the head of every scan, and must
+/// not use up what is meant for the rows behind them.
+fn readable(rows: &[Row]) -> usize {
+    rows.iter().filter(|row| row.is_ok()).count()
+}
+
 /// Rows that are read and changed at once.
 const BATCH: usize = 500;
 
@@ -39,8 +45,8 @@ impl Sessions {
     /// now and then; nothing is alive because it was not.
     ///
     /// It waits for the policy's `max_clock_skew`, so that no node's fast clock ends what lives by another's.
-    /// A row that cannot be read is reported and blocks nothing. Two reads and a write for each 500 rows, and
-    /// one write to purge.
+    /// A row that cannot be read is reported, counts for nothing and blocks nothing. Two reads and a write for
+    /// each 500 rows, one write to purge, and one to note that nothing is left of what marks have ended.
     ///
     /// # Errors
     /// The store fails. What was done so far stays done.
@@ -62,7 +68,7 @@ impl Sessions {
         while let Some(batch) = NonZeroUsize::new(left.min(BATCH)) {
             let by = self.now() - policy.max_clock_skew();
             let scan = self.store().due(self.realm(), by, after.as_ref(), batch).await?;
-            left = left.saturating_sub(scan.rows.len());
+            left = left.saturating_sub(readable(&scan.rows));
             after.clone_from(&scan.next);
             self.settle_rows(scan.rows, by, &policy, swept).await?;
             if after.is_none() {
@@ -83,13 +89,14 @@ impl Sessions {
             let found = self.store().below_epoch(self.realm(), after.as_ref(), batch).await?;
             unsettled.extend(found.unsettled);
             let Scan { rows, next } = found.scan;
-            left = left.saturating_sub(rows.len());
+            left = left.saturating_sub(readable(&rows));
             let by = self.now() - policy.max_clock_skew();
             self.settle_rows(rows, by, &policy, swept).await?;
             after = next;
             if after.is_none() {
                 // Only a walk that ended everything it found may say that nothing is left.
                 if swept.left + swept.damaged.len() == missed_before && !unsettled.is_empty() {
+                    swept.more |= unsettled.len() >= limit.get().min(BATCH);
                     let settles = unsettled.into_iter().map(|(key, epoch)| Settle { key, epoch });
                     let change = settles.fold(self.change()?, Change::settle);
                     self.commit(&change).await?;

@@ -22,7 +22,7 @@ pub use sweep::Swept;
 
 use crate::clock::Patience;
 use crate::lifecycle::{Ended, Write};
-use crate::store::{Outcome, Stored};
+use crate::store::{Outcome, Stored, Touch, Touched};
 use crate::{
     Change, ChangeId, Clock, DataError, End, Policy, Random, RandomError, Realm, SecretHash,
     SessionId, SessionStore, StoreError, StoreErrorKind, SystemClock, SystemRandom, Timestamp,
@@ -123,6 +123,10 @@ impl Sessions {
         Patience::new(self.inner.patience)
     }
 
+    fn tries(&self) -> Tries {
+        Tries { patience: self.patience(), unknown: None }
+    }
+
     /// Finds a session for the holder of a secret: `None` if there is no such session, or if the secret is not
     /// its own. Which of both is nobody's business.
     async fn open(&self, id: SessionId, secret: &SecretHash) -> Result<Option<Stored>, Error> {
@@ -158,13 +162,27 @@ impl Sessions {
         Ok(if applied { Ok(end) } else { Err(Moved) })
     }
 
+    /// Records activity, and again if the outcome is unknown: it cannot be recorded twice.
+    async fn touch(&self, touch: Touch) -> Result<Touched, Error> {
+        let mut sent = 1;
+        loop {
+            match self.store().touch(self.realm(), &[touch]).await {
+                Ok(answers) => return Ok(answers.first().copied().unwrap_or(Touched::NotLive)),
+                Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown && sent < RESENDS => {
+                    sent += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     async fn write(&self, write: Write, version: u64) -> Result<Sent, Error> {
         let change = write.into_change(self.change()?, version);
         self.commit(&change).await
     }
 }
 
-/// A change is sent that often before its outcome stays unknown.
+/// A write is sent that often before its outcome stays unknown.
 const RESENDS: usize = 4;
 
 /// Another change won. Whoever lost looks again.
@@ -184,6 +202,35 @@ impl Sent {
             (Outcome::Applied, _) => Ok(Outcome::Applied),
             (_, Some(unknown)) => Err(unknown.into()),
             (conflict, None) => Ok(conflict),
+        }
+    }
+}
+
+/// How a command goes on that may be decided anew even after an unknown outcome.
+struct Tries {
+    patience: Patience,
+    unknown: Option<StoreError>,
+}
+
+impl Tries {
+    /// Whether the change was carried out. If not, and an earlier sending of it may have been, that is kept.
+    fn applied(&mut self, sent: Sent) -> bool {
+        let applied = sent.outcome.is_applied();
+        if !applied && sent.after_unknown.is_some() {
+            self.unknown = sent.after_unknown;
+        }
+        applied
+    }
+
+    fn look_again(&self) -> Result<(), Error> {
+        look_again(self.patience)
+    }
+
+    /// The answer of the command. Whatever made it fail, what it sent before may have been carried out.
+    fn conclude<T>(self, answer: Result<T, Error>) -> Result<T, Error> {
+        match (answer, self.unknown) {
+            (Err(_), Some(unknown)) => Err(unknown.into()),
+            (answer, _) => answer,
         }
     }
 }

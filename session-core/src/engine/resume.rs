@@ -41,10 +41,10 @@ impl Sessions {
                     return Ok(handle(stored, &policy, now));
                 }
                 Ok(Decision::Touch(touch)) => {
-                    match self.store().touch(self.realm(), &[touch]).await?.first() {
-                        Some(Touched::Touched) => stored.record.last_seen_at = touch.seen_at,
-                        Some(Touched::Fresh) => {}
-                        Some(Touched::NotLive) | None => {
+                    match self.touch(touch).await? {
+                        Touched::Touched => stored.record.last_seen_at = touch.seen_at,
+                        Touched::Fresh => {}
+                        Touched::NotLive => {
                             look_again(patience)?;
                             continue;
                         }

@@ -1,6 +1,6 @@
 //! Ending sessions on purpose: one, all of a subject, all but the current, everyone's.
 
-use super::{Answer, Error, Session, Sessions, look_again};
+use super::{Answer, Error, Session, Sessions};
 use crate::lifecycle::{Command, Decision, decide, raise};
 use crate::{Actor, End, Epochs, MarkKey, Reason, SessionId, Subject};
 
@@ -34,28 +34,32 @@ impl Sessions {
         actor: Actor,
     ) -> Result<Revoked, Error> {
         let policy = self.policy();
-        let patience = self.patience();
-        loop {
-            let Some(stored) = self.store().load(self.realm(), id).await? else {
-                return Ok(Revoked::Absent);
-            };
-            let command = Command::Revoke { reason: reason.clone(), actor: actor.clone() };
-            match decide(&stored.record, &stored.marks, command, &policy, self.now()) {
-                Ok(Decision::Write(write)) => {
-                    let end = write.record.end.clone();
-                    if self.write(write, stored.version).await?.outcome.is_applied() {
-                        return Ok(end.map_or(Revoked::Absent, Revoked::Now));
+        let mut tries = self.tries();
+        let answer = async {
+            loop {
+                let Some(stored) = self.store().load(self.realm(), id).await? else {
+                    return Ok(Revoked::Absent);
+                };
+                let command = Command::Revoke { reason: reason.clone(), actor: actor.clone() };
+                match decide(&stored.record, &stored.marks, command, &policy, self.now()) {
+                    Ok(Decision::Write(write)) => {
+                        let end = write.record.end.clone();
+                        if tries.applied(self.write(write, stored.version).await?) {
+                            return Ok(end.map_or(Revoked::Absent, Revoked::Now));
+                        }
+                    }
+                    Ok(_) => return Ok(Revoked::Absent),
+                    Err(ended) => {
+                        if let Ok(end) = self.write_end(*ended, stored.version).await? {
+                            return Ok(Revoked::Already(end));
+                        }
                     }
                 }
-                Ok(_) => return Ok(Revoked::Absent),
-                Err(ended) => {
-                    if let Ok(end) = self.write_end(*ended, stored.version).await? {
-                        return Ok(Revoked::Already(end));
-                    }
-                }
+                tries.look_again()?;
             }
-            look_again(patience)?;
         }
+        .await;
+        tries.conclude(answer)
     }
 
     /// Ends a session because its holder signs out.
@@ -90,22 +94,26 @@ impl Sessions {
 
     async fn raise(&self, key: MarkKey, reason: Reason, actor: Actor) -> Result<(), Error> {
         let policy = self.policy();
-        let patience = self.patience();
-        loop {
-            let mark = match &key {
-                MarkKey::Realm => self.store().marks(self.realm(), None).await?.realm,
-                MarkKey::Subject(subject) => {
-                    self.store().marks(self.realm(), Some(subject)).await?.subject
+        let mut tries = self.tries();
+        let answer = async {
+            loop {
+                let mark = match &key {
+                    MarkKey::Realm => self.store().marks(self.realm(), None).await?.realm,
+                    MarkKey::Subject(subject) => {
+                        self.store().marks(self.realm(), Some(subject)).await?.subject
+                    }
+                };
+                let (write, event) =
+                    raise(key.clone(), &mark, reason.clone(), actor.clone(), &policy, self.now());
+                let change = self.change()?.mark(write).event(event);
+                if tries.applied(self.commit(&change).await?) {
+                    return Ok(());
                 }
-            };
-            let (write, event) =
-                raise(key.clone(), &mark, reason.clone(), actor.clone(), &policy, self.now());
-            let change = self.change()?.mark(write).event(event);
-            if self.commit(&change).await?.outcome.is_applied() {
-                return Ok(());
+                tries.look_again()?;
             }
-            look_again(patience)?;
         }
+        .await;
+        tries.conclude(answer)
     }
 
     /// Ends all sessions of the session's subject but this one. Reads once, writes once; effective at their next
@@ -120,41 +128,54 @@ impl Sessions {
         actor: Actor,
     ) -> Result<Answer<()>, Error> {
         let policy = self.policy();
-        let patience = self.patience();
-        loop {
-            let Some(stored) = self.open(session.id(), session.secret()).await? else {
-                return Ok(Answer::Absent);
-            };
-            let Some(subject) = stored.record.subject.clone() else { return Ok(Answer::Live(())) };
-            let now = self.now();
-            // The mark is the one that the record was loaded with: a raise in between makes the write fail.
-            let (mark, event) = raise(
-                MarkKey::Subject(subject),
-                &stored.marks.subject,
-                reason.clone(),
-                actor.clone(),
-                &policy,
-                now,
-            );
-            let epoch = mark.raise.as_ref().map_or(stored.marks.subject.epoch, |raise| raise.epoch);
-            let epochs = Epochs { subject: epoch, ..stored.record.epochs };
-            match decide(&stored.record, &stored.marks, Command::Restamp { epochs }, &policy, now) {
-                Ok(Decision::Write(write)) => {
-                    let event = event.with_detail("kept", &session.id().to_string());
-                    let change = self.change()?.mark(mark).event(event);
-                    let change = write.into_change(change, stored.version);
-                    if self.commit(&change).await?.outcome.is_applied() {
-                        return Ok(Answer::Live(()));
+        let mut tries = self.tries();
+        let answer = async {
+            loop {
+                let Some(stored) = self.open(session.id(), session.secret()).await? else {
+                    return Ok(Answer::Absent);
+                };
+                let Some(subject) = stored.record.subject.clone() else {
+                    return Ok(Answer::Live(()));
+                };
+                let now = self.now();
+                // The mark is the one that the record was loaded with: a raise in between makes the write fail.
+                let (mark, event) = raise(
+                    MarkKey::Subject(subject),
+                    &stored.marks.subject,
+                    reason.clone(),
+                    actor.clone(),
+                    &policy,
+                    now,
+                );
+                let epoch =
+                    mark.raise.as_ref().map_or(stored.marks.subject.epoch, |raise| raise.epoch);
+                let epochs = Epochs { subject: epoch, ..stored.record.epochs };
+                match decide(
+                    &stored.record,
+                    &stored.marks,
+                    Command::Restamp { epochs },
+                    &policy,
+                    now,
+                ) {
+                    Ok(Decision::Write(write)) => {
+                        let event = event.with_detail("kept", &session.id().to_string());
+                        let change = self.change()?.mark(mark).event(event);
+                        let change = write.into_change(change, stored.version);
+                        if tries.applied(self.commit(&change).await?) {
+                            return Ok(Answer::Live(()));
+                        }
+                    }
+                    Ok(_) => return Ok(Answer::Absent),
+                    Err(ended) => {
+                        if let Ok(end) = self.write_end(*ended, stored.version).await? {
+                            return Ok(Answer::Ended(end));
+                        }
                     }
                 }
-                Ok(_) => return Ok(Answer::Absent),
-                Err(ended) => {
-                    if let Ok(end) = self.write_end(*ended, stored.version).await? {
-                        return Ok(Answer::Ended(end));
-                    }
-                }
+                tries.look_again()?;
             }
-            look_again(patience)?;
         }
+        .await;
+        tries.conclude(answer)
     }
 }

@@ -49,46 +49,50 @@ impl Sessions {
         mut edit: impl FnMut(&mut Data) -> T + Send,
     ) -> Result<Answer<(Session, T)>, Error> {
         let policy = self.policy();
-        let patience = self.patience();
-        loop {
-            let Some(mut stored) = self.open(session.id(), session.secret()).await? else {
-                return Ok(Answer::Absent);
-            };
-            let now = self.now();
-            match decide(&stored.record, &stored.marks, Command::Update, &policy, now) {
-                Ok(Decision::Write(mut write)) => {
-                    let before = stored
-                        .data
-                        .as_ref()
-                        .map(EncodedData::decode)
-                        .transpose()?
-                        .unwrap_or_default();
-                    let mut after = before.clone();
-                    let value = edit(&mut after);
-                    if after == before {
-                        return Ok(handle(stored, &policy, now).map(|session| (session, value)));
+        let mut tries = self.tries();
+        let answer = async {
+            loop {
+                let Some(mut stored) = self.open(session.id(), session.secret()).await? else {
+                    return Ok(Answer::Absent);
+                };
+                let now = self.now();
+                match decide(&stored.record, &stored.marks, Command::Update, &policy, now) {
+                    Ok(Decision::Write(mut write)) => {
+                        let before = stored
+                            .data
+                            .as_ref()
+                            .map(EncodedData::decode)
+                            .transpose()?
+                            .unwrap_or_default();
+                        let mut after = before.clone();
+                        let value = edit(&mut after);
+                        if after == before {
+                            return Ok(handle(stored, &policy, now).map(|session| (session, value)));
+                        }
+                        let encoded = encode(&after, &policy)?;
+                        write.data = encoded.clone().map_or(DataWrite::Drop, DataWrite::Set);
+                        let sent = self.write(write, stored.version).await?;
+                        let applied = match again {
+                            Again::AfterUnknown => tries.applied(sent),
+                            Again::OnConflict => sent.decided_once()?.is_applied(),
+                        };
+                        if applied {
+                            stored.data = encoded;
+                            return Ok(handle(stored, &policy, now).map(|session| (session, value)));
+                        }
                     }
-                    let encoded = encode(&after, &policy)?;
-                    write.data = encoded.clone().map_or(DataWrite::Drop, DataWrite::Set);
-                    let sent = self.write(write, stored.version).await?;
-                    let applied = match again {
-                        Again::AfterUnknown => sent.outcome.is_applied(),
-                        Again::OnConflict => sent.decided_once()?.is_applied(),
-                    };
-                    if applied {
-                        stored.data = encoded;
-                        return Ok(handle(stored, &policy, now).map(|session| (session, value)));
+                    Ok(_) => return Ok(Answer::Absent),
+                    Err(ended) => {
+                        if let Ok(end) = self.write_end(*ended, stored.version).await? {
+                            return Ok(Answer::Ended(end));
+                        }
                     }
                 }
-                Ok(_) => return Ok(Answer::Absent),
-                Err(ended) => {
-                    if let Ok(end) = self.write_end(*ended, stored.version).await? {
-                        return Ok(Answer::Ended(end));
-                    }
-                }
+                tries.look_again()?;
             }
-            look_again(patience)?;
         }
+        .await;
+        tries.conclude(answer)
     }
 
     /// Gives the session a new secret: the old token opens nothing from then on. Its id, its data and its

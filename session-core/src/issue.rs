@@ -111,7 +111,7 @@ pub(crate) fn make_room(
             Standing::Live { .. }
                 if counts_as(&record.class, policy) == counts_as(class, policy) =>
             {
-                live.push(stored)
+                live.push(stored);
             }
             Standing::Live { .. } => {}
             Standing::Ended(_) => {

@@ -290,10 +290,14 @@ type Running<'a> = Pin<Box<dyn Future<Output = Done> + 'a>>;
 fn run_in(scene: &Scene, ops: &[Op], order: &mut Vec<usize>) -> Vec<usize> {
     let mut running: Vec<Option<Running<'_>>> =
         ops.iter().map(|&op| Some(Box::pin(scene.run(op)) as Running<'_>)).collect();
+    let mut context = Context::from_waker(Waker::noop());
+    // Up to its first call of the store a call does nothing that another could see.
+    for future in running.iter_mut().flatten() {
+        assert!(future.as_mut().poll(&mut context).is_pending(), "it asks the store");
+    }
     let mut done = Vec::new();
     let mut widths = Vec::new();
     let mut seen = Seen::of(scene);
-    let mut context = Context::from_waker(Waker::noop());
     loop {
         let able: Vec<usize> = (0..running.len()).filter(|&at| running[at].is_some()).collect();
         if able.is_empty() {
@@ -382,16 +386,15 @@ fn three_at_once() {
         [Op::RevokeOthers, Op::RevokeEveryone, Op::Edit],
         [Op::RevokeOthers, Op::RevokeOthers, Op::Revoke],
         [Op::Login, Op::Login, Op::Rotate],
-        [Op::Login, Op::Replace, Op::Edit],
+        [Op::Replace, Op::Edit, Op::Rotate],
         [Op::Revoke, Op::Rotate, Op::Count],
         [Op::Resume, Op::Resume, Op::Sweep],
         [Op::Count, Op::Count, Op::Edit],
     ];
     for ops in triples {
-        for from in [From::TouchDue, From::Expired] {
-            assert!(all_orders(from, &ops) > 1);
-        }
+        assert!(all_orders(From::TouchDue, &ops) > 1);
     }
+    assert!(all_orders(From::Expired, &[Op::Resume, Op::Resume, Op::Sweep]) > 1);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Another change comes in between reading and writing, or an answer is lost just then.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -20,7 +20,8 @@ struct Between {
     meddlers: Mutex<Vec<Meddling>>,
     /// How many commits are lost before the store sees them.
     lost: AtomicUsize,
-    commits: AtomicUsize,
+    /// Whether the store is gone from then on.
+    then_gone: AtomicBool,
 }
 
 impl std::fmt::Debug for Between {
@@ -35,7 +36,6 @@ impl Hook for Between {
         if call != Call::Commit {
             return Ok(());
         }
-        self.commits.fetch_add(1, Ordering::SeqCst);
         let meddler = self.meddlers.lock().unwrap().pop();
         if let Some(mut meddle) = meddler {
             meddle();
@@ -44,6 +44,9 @@ impl Hook for Between {
             self.lost.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |lost| lost.checked_sub(1));
         match lost {
             Ok(_) => Err(StoreError::new(StoreErrorKind::OutcomeUnknown, "cut off")),
+            Err(_) if self.then_gone.load(Ordering::SeqCst) => {
+                Err(StoreError::new(StoreErrorKind::Unavailable, "gone"))
+            }
             Err(_) => Ok(()),
         }
     }
@@ -282,4 +285,24 @@ fn giving_up_after_an_unknown_outcome_is_an_unknown_outcome() {
     let engine = scene.world.patient(&scene.between, seconds(0));
     let by = (Reason::SubjectDisabled, Actor::System);
     unknown(block_on(engine.revoke_subject(&subject("alice"), by.0, by.1)));
+}
+
+/// The first sending may have been carried out, whatever became of the second.
+#[test]
+fn a_store_that_is_gone_after_an_unknown_outcome_leaves_it_unknown() {
+    let gone = || {
+        let scene = Scene::new();
+        scene.lose(1);
+        scene.between.then_gone.store(true, Ordering::SeqCst);
+        scene
+    };
+    let scene = gone();
+    unknown(block_on(scene.engine.rotate(&scene.session)));
+    let scene = gone();
+    unknown(block_on(scene.engine.edit(&scene.session, &put("mine", "too"))));
+    let scene = gone();
+    unknown(block_on(scene.engine.sign_out(&scene.session)));
+    let scene = gone();
+    let ticket = scene.world.ticket("alice");
+    unknown(block_on(scene.engine.login(&ticket, login("browser"))));
 }

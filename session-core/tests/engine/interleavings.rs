@@ -115,6 +115,8 @@ enum From {
     TouchDue,
     /// Its idle timeout is over, and nobody has noticed.
     Expired,
+    /// It was ended before: there is room, and nothing that two logins would both have to end.
+    Ended,
 }
 
 /// Alice's session in a class that allows one, and another of hers in a class that allows many.
@@ -139,6 +141,9 @@ impl Scene {
                 world.clock.advance(minutes(20));
                 world.live(&issued.token);
                 world.clock.advance(minutes(20));
+            }
+            From::Ended => {
+                let _ = block_on(world.sessions.sign_out(&issued.session)).unwrap();
             }
             From::Expired => {
                 world.live(&issued.token);
@@ -379,6 +384,11 @@ fn all_pairs_on_a_session_that_time_has_ended() {
 }
 
 #[test]
+fn all_pairs_on_a_session_that_was_ended() {
+    all_pairs(From::Ended);
+}
+
+#[test]
 fn three_at_once() {
     let triples = [
         [Op::RevokeOthers, Op::RevokeSubject, Op::Resume],
@@ -420,7 +430,7 @@ fn shape(scene: &Scene) -> (u64, bool, Option<End>, Option<String>, usize) {
 
 #[test]
 fn a_call_that_is_left_half_way_leaves_old_or_new_and_the_next_one_works() {
-    for from in [From::Created, From::TouchDue, From::Expired] {
+    for from in [From::Created, From::TouchDue, From::Expired, From::Ended] {
         for op in OPS {
             let before = shape(&Scene::new(from, TwoGates));
             let whole = Scene::new(from, TwoGates);

@@ -188,3 +188,34 @@ fn a_damaged_session_is_an_error_and_not_a_stranger() {
     let _ = block_on(world.sessions.sign_out(&session)).unwrap();
     assert_eq!(world.ended(&token).reason, Reason::SignedOut);
 }
+
+#[test]
+fn what_is_done_by_a_slow_clock_is_not_dated_before_what_was_seen() {
+    let world = World::new();
+    let (token, session) = world.active("alice", "browser");
+    world.clock.advance(minutes(10));
+    let seen = world.live(&token).last_seen_at();
+    world.clock.set(START - minutes(1));
+    let _ = block_on(world.sessions.sign_out(&session)).unwrap();
+    let end = world.ended(&token);
+    assert_eq!((end.at, end.observed_at), (seen, seen));
+    let told = world.events().pop().unwrap().event;
+    assert_eq!((told.at, told.observed_at), (seen, seen));
+}
+
+#[test]
+fn a_slow_clock_does_not_take_back_a_deadline_that_was_passed() {
+    let world = World::new();
+    let (token, _) = world.active("alice", "steady");
+    world.clock.advance(minutes(30));
+    let seen = world.live(&token).last_seen_at();
+    let short = session_core::Class::new(minutes(20));
+    let only = session_core::Policy::builder().class("browser", short).build().unwrap();
+    world.sessions.set_policy(only);
+    world.clock.set(START + minutes(19));
+    let end = world.ended(&token);
+    assert_eq!(
+        (end.reason, end.at, end.observed_at),
+        (Reason::AbsoluteTimeout, START + minutes(20), seen)
+    );
+}

@@ -30,12 +30,6 @@ pub struct Swept {
     pub more: bool,
 }
 
-/// How many rows count towards the limit: those that cannot be read stay at the head of every scan, and must
-/// not use up what is meant for the rows behind them.
-fn readable(rows: &[Row]) -> usize {
-    rows.iter().filter(|row| row.is_ok()).count()
-}
-
 /// Rows that are read and changed at once.
 const BATCH: usize = 500;
 
@@ -160,4 +154,10 @@ impl Sessions {
         swept.left += outcomes.len() - applied(&outcomes);
         Ok(())
     }
+}
+
+/// Rows that cannot be read stay where they are: if they counted, as many as the limit would block what is behind
+/// them for ever.
+fn readable(rows: &[Row]) -> usize {
+    rows.iter().filter(|row| row.is_ok()).count()
 }

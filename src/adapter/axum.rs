@@ -52,7 +52,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for Live {
     }
 }
 
-/// Why a request does not reach its handler.
+/// Why a request is not answered by its handler: an extractor refuses it, or the handler passes on an error of
+/// the engine with `?`.
 ///
 /// ```
 /// use axum_core::response::IntoResponse;
@@ -69,6 +70,12 @@ pub enum Rejection {
     Failed(Error),
     /// The [layer](super::tower::SessionLayer) is missing: 500.
     NoLayer,
+}
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl IntoResponse for Rejection {

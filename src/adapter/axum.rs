@@ -4,7 +4,7 @@ use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
-use session_core::{Error, Session};
+use session_core::{DataError, Error, Session};
 
 use crate::exchange::{Exchange, status_code};
 
@@ -75,6 +75,12 @@ pub enum Rejection {
 impl From<Error> for Rejection {
     fn from(error: Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<DataError> for Rejection {
+    fn from(error: DataError) -> Self {
+        Self::Failed(error.into())
     }
 }
 

@@ -1,5 +1,4 @@
 //! What the pure core costs: no I/O in any of these.
-#![expect(missing_docs, reason = "the macros of criterion make items without any")]
 #![expect(clippy::unwrap_used, reason = "the inputs are fixed and right")]
 
 use std::hint::black_box;
@@ -11,7 +10,7 @@ use session_core::{
     SystemRandom, Timestamp,
 };
 
-criterion_group!(core, token, lifecycle);
+criterion_group!(core, token, lifecycle, record);
 criterion_main!(core);
 
 fn token(c: &mut Criterion) {
@@ -33,7 +32,7 @@ fn token(c: &mut Criterion) {
 fn lifecycle(c: &mut Criterion) {
     let policy = Policy::default();
     let marks = Marks::default();
-    let record = record(&policy);
+    let record = active(&policy);
 
     c.bench_function("lifecycle: state", |b| {
         b.iter(|| lifecycle::state(black_box(&record), &marks, &policy, NOW));
@@ -48,10 +47,18 @@ fn lifecycle(c: &mut Criterion) {
     });
 }
 
+fn record(c: &mut Criterion) {
+    let record = active(&Policy::default());
+    let bytes = record.encode();
+
+    c.bench_function("record: encode", |b| b.iter(|| black_box(&record).encode()));
+    c.bench_function("record: decode", |b| b.iter(|| Record::decode(black_box(&bytes))));
+}
+
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// An active session of a subject, seen just now.
-fn record(policy: &Policy) -> Record {
+fn active(policy: &Policy) -> Record {
     let id = SessionId::new(NOW, &SystemRandom).unwrap();
     let secret = SessionToken::new(id, &SystemRandom).unwrap().hash(&Realm::default());
     let class = ClassName::new("browser").unwrap();

@@ -46,12 +46,15 @@
 
 mod change;
 mod clock;
+mod codec;
 mod data;
 mod end;
 mod engine;
 mod error;
 mod event;
 mod issue;
+#[cfg(any(feature = "proptest", test))]
+pub mod laws;
 pub mod lifecycle;
 mod limits;
 mod mark;

@@ -61,6 +61,9 @@ mod mark;
 mod memory;
 mod name;
 mod policy;
+#[cfg(feature = "toml")]
+mod policy_file;
+mod policy_form;
 mod random;
 mod record;
 pub mod store;

@@ -3,6 +3,8 @@
 
 mod change;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod data;
 mod end;
 mod error;

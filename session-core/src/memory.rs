@@ -264,10 +264,9 @@ impl SessionStore for MemoryStore {
         let erased = world.remove(&ids, &sequences, limit);
         if !world.subjects.contains_key(subject)
             && !world.events.values().any(|stored| of_subject(&stored))
+            && let Some(mark) = world.marks.remove(&MarkKey::Subject(subject.clone()))
         {
-            if let Some(mark) = world.marks.remove(&MarkKey::Subject(subject.clone())) {
-                world.floor = world.floor.max(mark.version + 1).max(mark.epoch + 1);
-            }
+            world.floor = world.floor.max(mark.version + 1).max(mark.epoch + 1);
         }
         Ok(erased)
     }
@@ -573,12 +572,12 @@ impl World {
             None => self.due.remove(&(row.record.due_at, id)),
             Some(end) => self.tombstones.remove(&(end.purge_at, id)),
         };
-        if let Some(subject) = &row.record.subject {
-            if let Some(ids) = self.subjects.get_mut(subject) {
-                ids.remove(&id);
-                if ids.is_empty() {
-                    self.subjects.remove(subject);
-                }
+        if let Some(subject) = &row.record.subject
+            && let Some(ids) = self.subjects.get_mut(subject)
+        {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.subjects.remove(subject);
             }
         }
     }

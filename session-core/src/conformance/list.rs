@@ -98,6 +98,16 @@ macro_rules! __conformance_cases {
                 hostile_data_comes_back
                 scans_carry_no_data
             }
+            engine {
+                a_limit_that_evicts_holds_under_parallel_logins
+                a_limit_that_refuses_holds_under_parallel_logins
+                a_login_older_than_a_revocation_is_refused
+                a_revocation_holds_in_every_order
+                all_but_the_current_leaves_exactly_that_one
+                sweepers_end_what_is_idle_and_nothing_else
+                parallel_edits_are_all_kept
+                data_over_the_limit_is_refused
+            }
             events {
                 every_field_comes_back
                 events_come_with_their_change

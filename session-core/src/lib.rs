@@ -47,6 +47,8 @@
 mod change;
 mod clock;
 mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod data;
 mod end;
 mod engine;

@@ -68,6 +68,17 @@ impl Data {
         self.values.is_empty()
     }
 
+    /// Only these keys.
+    pub(crate) fn only(mut self, keys: &[String]) -> Self {
+        self.values.retain(|key, _| keys.contains(key));
+        self
+    }
+
+    /// And these keys, in place of those that it may have had.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.values.extend(other.values.iter().map(|(key, value)| (key.clone(), value.clone())));
+    }
+
     /// The data as a store keeps it.
     ///
     /// # Errors

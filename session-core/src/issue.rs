@@ -129,7 +129,7 @@ pub(crate) fn make_room(
     match rules.on_limit {
         OnLimit::Reject => return Room::None { live: live.len() },
         OnLimit::EvictOldest => {
-            live.sort_by_key(|stored| (stored.record.created_at, stored.record.id))
+            live.sort_by_key(|stored| (stored.record.created_at, stored.record.id));
         }
         OnLimit::EvictLeastRecent => {
             live.sort_by_key(|stored| (stored.record.last_seen_at, stored.record.id));

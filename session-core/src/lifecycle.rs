@@ -560,7 +560,7 @@ fn raise_above(record: &Record, epoch: u64, mark: &Mark) -> Option<Raise> {
         return None;
     }
     // A store that has lost why must not bring the session back.
-    Some(mark.raise.clone().unwrap_or_else(|| Raise {
+    Some(mark.raise.clone().unwrap_or(Raise {
         epoch: mark.epoch,
         reason: Reason::EveryoneRevoked,
         actor: Actor::System,
@@ -608,11 +608,11 @@ const MAX_SCOPES: usize = 16;
 
 fn enter(record: &mut Record, scope: ScopeName, limits: Limits, now: Timestamp) {
     record.scopes.retain(|entry| entry.name != scope);
-    if record.scopes.len() >= MAX_SCOPES {
-        if let Some(oldest) = record.scopes.iter().map(|entry| entry.last_seen_at).min() {
-            let at = record.scopes.iter().position(|entry| entry.last_seen_at == oldest);
-            at.map(|at| record.scopes.remove(at));
-        }
+    if record.scopes.len() >= MAX_SCOPES
+        && let Some(oldest) = record.scopes.iter().map(|entry| entry.last_seen_at).min()
+    {
+        let at = record.scopes.iter().position(|entry| entry.last_seen_at == oldest);
+        at.map(|at| record.scopes.remove(at));
     }
     let slot = record.next_slot;
     record.next_slot = slot.saturating_add(1);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Actor, Reason, Subject, Timestamp};
+use crate::{Actor, Reason, Record, Subject, Timestamp};
 
 /// Whose mark: the realm's own, or that of a subject in it.
 ///
@@ -55,6 +55,14 @@ pub struct Marks {
     pub realm: Mark,
     /// The subject's; a mark never written while anonymous.
     pub subject: Mark,
+}
+
+impl Marks {
+    /// Marks under which nothing has ended since a record was issued.
+    pub(crate) fn issued(record: &Record) -> Self {
+        let at = |epoch| Mark { epoch, ..Mark::default() };
+        Self { realm: at(record.epochs.realm), subject: at(record.epochs.subject) }
+    }
 }
 
 /// One raise of a mark's epoch: the end of all that was issued before it.

@@ -294,9 +294,9 @@ mod tests {
             for bit in 0..8 {
                 let mut other = token.clone();
                 if byte < 16 {
-                    other.id.0[byte] ^= 1 << bit
+                    other.id.0[byte] ^= 1 << bit;
                 } else {
-                    other.secret[byte - 16] ^= 1 << bit
+                    other.secret[byte - 16] ^= 1 << bit;
                 }
                 assert_ne!(other.hash(&realm), token.hash(&realm));
                 assert_eq!(SessionToken::parse(&other.expose()).unwrap().secret, other.secret);

@@ -1,0 +1,307 @@
+//! Signing in: a new session, under a limit that holds however many sign in at once.
+
+use super::issue::{encode, fresh};
+use super::{Error, Issued, Session, Sessions, look_again};
+use crate::issue::{New, Room, denied, issue, make_room};
+use crate::lifecycle::{Command, Decision, Write, decide};
+use crate::store::{ListQuery, Stored};
+use crate::{
+    Actor, Authentication, Change, ClassName, Client, Data, Fence, GroupName, MarkWrite, Marks,
+    Policy, Reason, SessionId, StoreErrorKind, Subject, Timestamp,
+};
+
+/// What a login is measured against: the marks as they were *before* the credential was checked.
+///
+/// A revocation or a change of credentials that commits after it makes the login fail: a password that was
+/// verified before it was changed opens nothing.
+///
+/// ```
+/// use session_core::LoginTicket;
+///
+/// fn whose(ticket: &LoginTicket) -> &str {
+///     ticket.subject().as_str()
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct LoginTicket {
+    subject: Subject,
+    marks: Marks,
+}
+
+impl LoginTicket {
+    /// Who is about to sign in.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+}
+
+/// How somebody signs in, and what his session is to be.
+///
+/// ```
+/// use session_core::{Client, Login};
+///
+/// let login = Login::new("password").client(Client::default().with_address("192.0.2.7"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Login {
+    method: String,
+    level: u8,
+    class: Option<ClassName>,
+    groups: Vec<GroupName>,
+    client: Client,
+    data: Data,
+    from: Option<Session>,
+    carry: Vec<String>,
+}
+
+impl Login {
+    /// A login by a method, in the application's words: `password`, `passkey`.
+    pub fn new(method: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            level: 0,
+            class: None,
+            groups: Vec::new(),
+            client: Client::default(),
+            data: Data::default(),
+            from: None,
+            carry: Vec::new(),
+        }
+    }
+
+    /// Says which authenticator assurance level it reached (NIST SP 800-63B-4).
+    #[must_use]
+    pub fn level(mut self, level: u8) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Asks for a class. Default: the policy's default class.
+    #[must_use]
+    pub fn class(mut self, class: ClassName) -> Self {
+        self.class = Some(class);
+        self
+    }
+
+    /// Says which groups the subject is in: the policy may limit their sessions further.
+    #[must_use]
+    pub fn groups(mut self, groups: Vec<GroupName>) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// Says what is known of the client.
+    #[must_use]
+    pub fn client(mut self, client: Client) -> Self {
+        self.client = client;
+        self
+    }
+
+    /// Gives the session data from the start.
+    #[must_use]
+    pub fn data(mut self, data: Data) -> Self {
+        self.data = data;
+        self
+    }
+
+    /// Replaces the session that the client holds, and carries over these keys of its data, if it still
+    /// lives: all others are left behind. A session that is already dead does not refuse the login.
+    #[must_use]
+    pub fn replacing(mut self, from: Session, carry: &[&str]) -> Self {
+        self.from = Some(from);
+        self.carry = carry.iter().map(|&key| key.to_owned()).collect();
+        self
+    }
+}
+
+/// What became of a login.
+///
+/// ```
+/// use session_core::LoggedIn;
+///
+/// fn message(outcome: &LoggedIn) -> &str {
+///     match outcome {
+///         LoggedIn::Issued(..) => "welcome",
+///         LoggedIn::LimitReached { .. } => "you are signed in elsewhere",
+///         LoggedIn::CredentialsChanged => "please try again",
+///     }
+/// }
+/// ```
+#[must_use]
+#[derive(Clone, Debug)]
+pub enum LoggedIn {
+    /// A session was issued; those with the ids gave way to it.
+    Issued(Issued, Vec<SessionId>),
+    /// The class allows no more sessions, and none gives way.
+    LimitReached {
+        /// How many live.
+        live: usize,
+    },
+    /// All sessions of the subject or of the realm were ended since the ticket was drawn: what was verified
+    /// may be out of date.
+    CredentialsChanged,
+}
+
+impl LoggedIn {
+    /// The session and its token, if one was issued.
+    pub fn issued(self) -> Option<Issued> {
+        match self {
+            Self::Issued(issued, _) => Some(issued),
+            Self::LimitReached { .. } | Self::CredentialsChanged => None,
+        }
+    }
+}
+
+impl Sessions {
+    /// Draws the ticket of a login. To be called *before* the credential is checked. Reads once.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn begin_login(&self, subject: &Subject) -> Result<LoginTicket, Error> {
+        let marks = self.store().marks(self.realm(), Some(subject)).await?;
+        Ok(LoginTicket { subject: subject.clone(), marks })
+    }
+
+    /// Issues a session to the subject of a ticket, whose credential the application has checked since.
+    ///
+    /// Always a new id and a new secret (ASVS 5.0, 7.2.4). Under a limit it ends, in its own change, the
+    /// sessions that give way and those that have ended by themselves; the limit is exact, however many sign
+    /// in at once. Reads once to check, once for the session it replaces, and once for each page of the
+    /// subject's unended sessions if its class has a limit; writes once.
+    ///
+    /// # Errors
+    /// The data is larger than the policy allows; the store or the source of randomness fails.
+    pub async fn login(&self, ticket: &LoginTicket, login: Login) -> Result<LoggedIn, Error> {
+        let policy = self.policy();
+        let class = login.class.clone().unwrap_or_else(|| policy.default_class().clone());
+        let patience = self.patience();
+        loop {
+            let marks = self.store().marks(self.realm(), Some(&ticket.subject)).await?;
+            let epochs = |marks: &Marks| (marks.realm.epoch, marks.subject.epoch);
+            if epochs(&marks) != epochs(&ticket.marks) {
+                return Ok(LoggedIn::CredentialsChanged);
+            }
+            let fence = Fence { subject: ticket.subject.clone(), version: marks.subject.version };
+            let now = self.now();
+            let source = self.source(&login, &policy, now).await?;
+            // The sessions are read after the fence: whatever is added to them meanwhile moves it.
+            let room = match policy.class(&class).max_sessions {
+                Some(_) => {
+                    let mut sessions = self.unended(&ticket.subject).await?;
+                    sessions.retain(|stored| Some(stored.record.id) != source.id);
+                    make_room(&sessions, &class, &policy, now)
+                }
+                None => Room::Made(Vec::new()),
+            };
+            let ended = match room {
+                Room::Made(ended) => ended,
+                Room::None { live } => {
+                    let event = denied(&ticket.subject, &class, &login.client, &policy, now);
+                    let change = self.change()?.mark(MarkWrite::fence(&fence)).event(event);
+                    if self.commit(&change).await?.decided_once()?.is_applied() {
+                        return Ok(LoggedIn::LimitReached { live });
+                    }
+                    look_again(patience)?;
+                    continue;
+                }
+            };
+            let (id, token) = self.mint(now)?;
+            let new = New {
+                id,
+                secret: token.hash(self.realm()),
+                class: class.clone(),
+                groups: login.groups.clone(),
+                client: login.client.clone(),
+                login: Some((
+                    ticket.subject.clone(),
+                    Authentication::new(&login.method, login.level, now),
+                )),
+            };
+            let encoded = encode(&source.data, &policy)?;
+            let (record, events) = issue(new, &marks, &policy, now);
+            let change = self.change()?.insert_fenced(record.clone(), encoded.clone(), &fence);
+            let change = source
+                .end
+                .into_iter()
+                .fold(change, |change, (end, version)| end.into_change(change, version));
+            let gave_way = ended
+                .iter()
+                .filter(|(end, _)| superseded(end))
+                .map(|(end, _)| end.record.id)
+                .collect();
+            let change = ended
+                .into_iter()
+                .fold(change, |change, (end, version)| end.into_change(change, version));
+            let change = events.into_iter().fold(change, Change::event);
+            if self.commit(&change).await?.decided_once()?.is_applied() {
+                let session = fresh(record, &policy, now, encoded);
+                return Ok(LoggedIn::Issued(Issued { token, session }, gave_way));
+            }
+            look_again(patience)?;
+        }
+    }
+
+    /// What the login takes over from the session that it replaces.
+    async fn source(
+        &self,
+        login: &Login,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Source, Error> {
+        let nothing = Source { id: None, data: login.data.clone(), end: None };
+        let Some(from) = &login.from else { return Ok(nothing) };
+        let stored = match self.open(from.id(), from.secret()).await {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return Ok(nothing),
+            // A session that cannot be read cannot be resumed either: it has nothing to give, and must not
+            // keep its holder from signing in.
+            Err(Error::Store(error)) if error.kind() == StoreErrorKind::Corrupt => {
+                return Ok(nothing);
+            }
+            Err(error) => return Err(error),
+        };
+        let command = Command::Revoke { reason: Reason::Replaced, actor: Actor::Subject };
+        let Stored { record, version, data, marks } = stored;
+        match decide(&record, &marks, command, policy, now) {
+            Ok(Decision::Write(end)) => {
+                let held = data.and_then(|data| data.decode().ok()).unwrap_or_default();
+                let mut kept = held.only(&login.carry);
+                kept.extend(&login.data);
+                Ok(Source { id: Some(record.id), data: kept, end: Some((end, version)) })
+            }
+            Ok(_) => Ok(nothing),
+            // It died by itself: its end is written in the same change.
+            Err(ended) => Ok(Source {
+                id: Some(record.id),
+                end: ended.tombstone.map(|end| (end, version)),
+                ..nothing
+            }),
+        }
+    }
+
+    /// All sessions of a subject whose end is not written down. A row that cannot be read cannot be resumed
+    /// either, and does not count.
+    async fn unended(&self, subject: &Subject) -> Result<Vec<Stored>, Error> {
+        let query = ListQuery { subject: Some(subject.clone()), ..ListQuery::default() };
+        let mut sessions = Vec::new();
+        let mut after = None;
+        loop {
+            let scan = self.store().list(self.realm(), &query, after.as_ref()).await?;
+            sessions.extend(scan.rows.into_iter().flatten());
+            after = scan.next;
+            if after.is_none() {
+                return Ok(sessions);
+            }
+        }
+    }
+}
+
+struct Source {
+    id: Option<SessionId>,
+    data: Data,
+    end: Option<(Write, u64)>,
+}
+
+fn superseded(end: &Write) -> bool {
+    end.record.end.as_ref().is_some_and(|end| end.reason == Reason::Superseded)
+}

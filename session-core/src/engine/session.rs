@@ -1,0 +1,138 @@
+//! A live session as a request handler sees it.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use serde::de::DeserializeOwned;
+
+use crate::lifecycle::Deadlines;
+use crate::{
+    Authentication, ClassName, Client, Data, DataError, EncodedData, Record, SecretHash, SessionId,
+    State, Subject, Timestamp,
+};
+
+/// A live session, as it was at one instant: a snapshot that a handler may keep for its request.
+///
+/// It changes nothing by itself: the methods of [`Sessions`](crate::Sessions) take it, look at the session
+/// again, and answer what has become of it. Clones are cheap.
+///
+/// ```
+/// use session_core::{DataError, Session};
+///
+/// fn language(session: &Session) -> Result<String, DataError> {
+///     Ok(session.get("language")?.unwrap_or_else(|| "en".into()))
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    record: Record,
+    state: State,
+    deadlines: Deadlines,
+    encoded: Option<EncodedData>,
+    data: OnceLock<Data>,
+    secret: SecretHash,
+}
+
+impl Session {
+    pub(super) fn new(record: Record, deadlines: Deadlines, encoded: Option<EncodedData>) -> Self {
+        let state = if record.activated_at.is_some() { State::Active } else { State::Created };
+        let secret = record.secret;
+        let inner = Inner { record, state, deadlines, encoded, data: OnceLock::new(), secret };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The public handle: for logs, lists and links.
+    pub fn id(&self) -> SessionId {
+        self.inner.record.id
+    }
+
+    /// Whose session it is; `None` while it is anonymous.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.inner.record.subject.as_ref()
+    }
+
+    /// The class whose limits it lives by.
+    pub fn class(&self) -> &ClassName {
+        &self.inner.record.class
+    }
+
+    /// [`State::Created`] or [`State::Active`].
+    pub fn state(&self) -> State {
+        self.inner.state
+    }
+
+    /// When it was created.
+    pub fn created_at(&self) -> Timestamp {
+        self.inner.record.created_at
+    }
+
+    /// Its last recorded activity.
+    pub fn last_seen_at(&self) -> Timestamp {
+        self.inner.record.last_seen_at
+    }
+
+    /// When it ends if nobody uses it; `None` if its class has no idle timeout.
+    pub fn idle_deadline(&self) -> Option<Timestamp> {
+        self.inner.deadlines.idle
+    }
+
+    /// When it ends, however much it is used.
+    pub fn absolute_deadline(&self) -> Timestamp {
+        self.inner.deadlines.absolute.unwrap_or(Timestamp::MAX)
+    }
+
+    /// How its holder proved who he is, oldest first; empty while it is anonymous.
+    pub fn authentications(&self) -> &[Authentication] {
+        &self.inner.record.authentications
+    }
+
+    /// What was known of the client when it was created.
+    pub fn client(&self) -> &Client {
+        &self.inner.record.client
+    }
+
+    /// The value of a key of its data, or `None`. The data is decoded when first asked for.
+    ///
+    /// # Errors
+    /// The value is not of this type, or the stored data is damaged.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, DataError> {
+        self.data()?.get(key)
+    }
+
+    /// Its data. It is decoded when first asked for.
+    ///
+    /// # Errors
+    /// The stored data is damaged.
+    pub fn data(&self) -> Result<&Data, DataError> {
+        if let Some(data) = self.inner.data.get() {
+            return Ok(data);
+        }
+        let data =
+            self.inner.encoded.as_ref().map(EncodedData::decode).transpose()?.unwrap_or_default();
+        Ok(self.inner.data.get_or_init(|| data))
+    }
+
+    /// The record behind it.
+    pub fn record(&self) -> &Record {
+        &self.inner.record
+    }
+
+    /// The hash of the secret that was presented for it.
+    pub(super) fn secret(&self) -> &SecretHash {
+        &self.inner.secret
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id())
+            .field("subject", &self.subject())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

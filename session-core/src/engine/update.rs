@@ -1,0 +1,137 @@
+//! Changing a live session: its data, its secret.
+
+use super::issue::encode;
+use super::resume::handle;
+use super::{Answer, Error, Issued, Session, Sessions, look_again};
+use crate::lifecycle::{Command, Decision, decide};
+use crate::{ChangeSet, Data, DataWrite, EncodedData, SessionToken};
+
+impl Sessions {
+    /// Edits the data, key by key. Edits to different keys never conflict; of two edits to one key the later
+    /// stands. Reads once; writes once if anything changes; again when another change wins.
+    ///
+    /// # Errors
+    /// The data would be larger than the policy allows, or what is stored is damaged; the store fails.
+    pub async fn edit(
+        &self,
+        session: &Session,
+        edits: &ChangeSet,
+    ) -> Result<Answer<Session>, Error> {
+        // Edits of keys may be decided anew: they say what the keys are to be, whatever was there.
+        let answer =
+            self.write_data(session, Again::AfterUnknown, |data| edits.apply(data)).await?;
+        Ok(answer.map(|(session, ())| session))
+    }
+
+    /// Edits the data by a function of what is there. It is run again on the newest data when another change
+    /// wins, so that nothing is lost between two tabs; it must not do anything else.
+    ///
+    /// Reads once; writes once if anything changes; again when another change wins.
+    ///
+    /// # Errors
+    /// The data would be larger than the policy allows, or what is stored is damaged; the store fails. If the
+    /// outcome of a write is unknown, the function is not run again.
+    pub async fn update<T>(
+        &self,
+        session: &Session,
+        edit: impl FnMut(&mut Data) -> T + Send,
+    ) -> Result<Answer<(Session, T)>, Error>
+    where
+        T: Send,
+    {
+        self.write_data(session, Again::OnConflict, edit).await
+    }
+
+    async fn write_data<T: Send>(
+        &self,
+        session: &Session,
+        again: Again,
+        mut edit: impl FnMut(&mut Data) -> T + Send,
+    ) -> Result<Answer<(Session, T)>, Error> {
+        let policy = self.policy();
+        let patience = self.patience();
+        loop {
+            let Some(mut stored) = self.open(session.id(), session.secret()).await? else {
+                return Ok(Answer::Absent);
+            };
+            let now = self.now();
+            match decide(&stored.record, &stored.marks, Command::Update, &policy, now) {
+                Ok(Decision::Write(mut write)) => {
+                    let before = stored
+                        .data
+                        .as_ref()
+                        .map(EncodedData::decode)
+                        .transpose()?
+                        .unwrap_or_default();
+                    let mut after = before.clone();
+                    let value = edit(&mut after);
+                    if after == before {
+                        return Ok(handle(stored, &policy, now).map(|session| (session, value)));
+                    }
+                    let encoded = encode(&after, &policy)?;
+                    write.data = encoded.clone().map_or(DataWrite::Drop, DataWrite::Set);
+                    let sent = self.write(write, stored.version).await?;
+                    let applied = match again {
+                        Again::AfterUnknown => sent.outcome.is_applied(),
+                        Again::OnConflict => sent.decided_once()?.is_applied(),
+                    };
+                    if applied {
+                        stored.data = encoded;
+                        return Ok(handle(stored, &policy, now).map(|session| (session, value)));
+                    }
+                }
+                Ok(_) => return Ok(Answer::Absent),
+                Err(ended) => {
+                    if let Ok(end) = self.write_end(*ended, stored.version).await? {
+                        return Ok(Answer::Ended(end));
+                    }
+                }
+            }
+            look_again(patience)?;
+        }
+    }
+
+    /// Gives the session a new secret: the old token opens nothing from then on. Its id, its data and its
+    /// deadlines stay. Reads once, writes once.
+    ///
+    /// # Errors
+    /// The store or the source of randomness fails. If the outcome is unknown, either token may be the one.
+    pub async fn rotate(&self, session: &Session) -> Result<Answer<Issued>, Error> {
+        let policy = self.policy();
+        let patience = self.patience();
+        loop {
+            let Some(mut stored) = self.open(session.id(), session.secret()).await? else {
+                return Ok(Answer::Absent);
+            };
+            let now = self.now();
+            let token = SessionToken::new(session.id(), self.random())?;
+            let command = Command::Rotate { secret: token.hash(self.realm()) };
+            match decide(&stored.record, &stored.marks, command, &policy, now) {
+                Ok(Decision::Write(write)) => {
+                    let record = write.record.clone();
+                    if self.write(write, stored.version).await?.decided_once()?.is_applied() {
+                        stored.record = *record;
+                        return Ok(
+                            handle(stored, &policy, now).map(|session| Issued { token, session })
+                        );
+                    }
+                }
+                Ok(_) => return Ok(Answer::Absent),
+                Err(ended) => {
+                    if let Ok(end) = self.write_end(*ended, stored.version).await? {
+                        return Ok(Answer::Ended(end));
+                    }
+                }
+            }
+            look_again(patience)?;
+        }
+    }
+}
+
+/// When a write may be decided anew.
+enum Again {
+    /// When another change won.
+    OnConflict,
+    /// Even when that other change may have been its own.
+    AfterUnknown,
+}

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use session_core::{
     Answer, ChangeSet, Data, End, Error, Issued, LoggedIn, Login, LoginTicket, NewSession, Reason,
-    Revoked, Session, Sessions, StoreErrorKind, Subject,
+    Revoked, Session, Sessions, StoreErrorKind, Subject, Timestamp,
 };
 
 use crate::cookie::{CookieConfig, Presented};
@@ -67,7 +68,8 @@ impl Gate {
         }
         let presented = self.cookie.find(cookies);
         let state = State { passive, ..State::default() };
-        let inner = Inner { gate: self.clone(), presented, state: Mutex::new(state) };
+        let begun_at = self.sessions.now();
+        let inner = Inner { gate: self.clone(), presented, begun_at, state: Mutex::new(state) };
         Exchange { inner: Arc::new(inner) }
     }
 }
@@ -95,6 +97,7 @@ pub struct Exchange {
 struct Inner {
     gate: Gate,
     presented: Presented,
+    begun_at: Timestamp,
     state: Mutex<State>,
 }
 
@@ -108,6 +111,9 @@ struct State {
     asked: bool,
     finished: bool,
 }
+
+/// For that long after a login a browser may still send the token that it replaced.
+const DELIVERY: Duration = Duration::from_secs(60);
 
 /// What the browser must be told of its cookie. The last change that was committed decides.
 #[derive(Default)]
@@ -215,7 +221,9 @@ impl Exchange {
     /// edits leave anything to store.
     ///
     /// Nothing is written, and no session begun, if another request has ended the session while this one held
-    /// it, or if a login has replaced the one that the request presents: its browser holds a newer token.
+    /// it, or if a login has replaced the one that it presents, less than a minute before the request began or
+    /// since: its browser holds a newer token, or is about to. A browser that presents the old one for longer
+    /// has never had the answer of that login.
     ///
     /// # Errors
     /// As for [`Sessions::edit`] and [`Sessions::create`]; [`Error::Answered`] if a session would begin after
@@ -260,7 +268,9 @@ impl Exchange {
     /// Whether the browser's session has gone over to another request: what this one writes belongs to no new
     /// session, whose cookie would take the newer one away.
     fn is_over(&self, end: Option<&End>) -> bool {
-        self.state().lost || end.is_some_and(|end| end.reason == Reason::Replaced)
+        let on_its_way =
+            |end: &End| end.reason == Reason::Replaced && self.inner.begun_at < end.at + DELIVERY;
+        self.state().lost || end.is_some_and(on_its_way)
     }
 
     async fn create<T>(&self, mut edit: impl FnMut(&mut Data) -> T) -> Result<T, Error> {
@@ -404,10 +414,7 @@ pub fn status_code(error: &Error) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use session_core::{ManualClock, MemoryStore, Timestamp};
+    use session_core::{ManualClock, MemoryStore};
 
     use super::*;
 
@@ -590,6 +597,29 @@ mod tests {
             assert!(matches!(parallel.update(|_| ()).await.unwrap(), Answer::Ended(_)));
             browser.end(&parallel);
             assert_eq!(browser.cookie, signed_in);
+        });
+    }
+
+    #[test]
+    fn a_browser_that_never_had_the_answer_of_its_login_may_begin_anew() {
+        pollster::block_on(async {
+            let (mut browser, clock) = browser();
+            let edits = ChangeSet::new().set("basket", [1]).unwrap();
+            let exchange = browser.begin();
+            assert_eq!(exchange.edit(&edits).await.unwrap(), Answer::Live(()));
+            browser.end(&exchange);
+            let old = browser.cookie.clone();
+            let slow = browser.begin();
+            browser.sign_in().await;
+            browser.cookie = old.clone();
+            clock.advance(DELIVERY - Duration::from_millis(1));
+            assert!(matches!(browser.begin().edit(&edits).await.unwrap(), Answer::Ended(_)));
+            clock.advance(Duration::from_millis(1));
+            assert!(matches!(slow.edit(&edits).await.unwrap(), Answer::Ended(_)), "began before");
+            let exchange = browser.begin();
+            assert_eq!(exchange.edit(&edits).await.unwrap(), Answer::Live(()));
+            browser.end(&exchange);
+            assert_ne!(browser.cookie, old);
         });
     }
 

@@ -101,6 +101,7 @@ macro_rules! __conformance_cases {
             engine {
                 a_limit_that_evicts_holds_under_parallel_logins
                 a_limit_that_refuses_holds_under_parallel_logins
+                a_limit_holds_in_every_order_of_two_logins
                 a_login_older_than_a_revocation_is_refused
                 a_revocation_holds_in_every_order
                 all_but_the_current_leaves_exactly_that_one

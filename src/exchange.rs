@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use session_core::{
-    Answer, ChangeSet, ClassName, Data, End, Error, Issued, LoggedIn, Login, NewSession, Revoked,
-    Session, SessionToken, Sessions, Subject,
+    Answer, ChangeSet, Data, End, Error, Issued, LoggedIn, Login, LoginTicket, NewSession, Reason,
+    Revoked, Session, Sessions, StoreErrorKind, Subject,
 };
 
 use crate::cookie::{CookieConfig, Presented};
@@ -66,7 +66,7 @@ impl Gate {
             }
         }
         let presented = self.cookie.find(cookies);
-        let state = State { passive, answer: None, effect: Effect::None, asked: false };
+        let state = State { passive, ..State::default() };
         let inner = Inner { gate: self.clone(), presented, state: Mutex::new(state) };
         Exchange { inner: Arc::new(inner) }
     }
@@ -75,7 +75,8 @@ impl Gate {
 /// The exchange of one request and its response. Clones are the same exchange.
 ///
 /// The session is loaded when first asked for. Each change is committed when it is made, and its error is the
-/// handler's to see; what the browser must be told is collected until [`Exchange::finish`].
+/// handler's to see; what the browser must be told is collected until [`Exchange::finish`]. Changes are to be
+/// made one after the other: two at once may both begin a session, of which the browser holds the last.
 ///
 /// ```
 /// use session_engine::exchange::Exchange;
@@ -97,17 +98,23 @@ struct Inner {
     state: Mutex<State>,
 }
 
+#[derive(Default)]
 struct State {
     passive: bool,
     answer: Option<Answer<Session>>,
+    /// Another request has ended the session, or taken over its secret, while this one held it.
+    lost: bool,
     effect: Effect,
     asked: bool,
+    finished: bool,
 }
 
 /// What the browser must be told of its cookie. The last change that was committed decides.
+#[derive(Default)]
 enum Effect {
+    #[default]
     None,
-    Issue(SessionToken, ClassName),
+    Issue(Box<Issued>),
     Remove,
 }
 
@@ -156,8 +163,9 @@ impl Exchange {
         self.state().passive = true;
     }
 
-    /// What the request presented.
+    /// What the request presented. Costs no I/O.
     pub fn presented(&self) -> &Presented {
+        self.state().asked = true;
         &self.inner.presented
     }
 
@@ -170,17 +178,22 @@ impl Exchange {
     /// ([`Sessions::begin_login`]). The session that the request holds is replaced, whether anonymous or
     /// somebody's; the keys in `carry` go over to the new one.
     ///
+    /// A session whose row is damaged has nothing to carry over, and does not keep its holder from signing in.
+    ///
     /// # Errors
-    /// As for [`Sessions::login`]. Nobody is signed in.
+    /// As for [`Sessions::login`]; [`Error::Answered`] after [`Exchange::finish`]. Nobody is signed in.
     pub async fn login(
         &self,
-        ticket: &session_core::LoginTicket,
+        ticket: &LoginTicket,
         login: Login,
         carry: &[&str],
     ) -> Result<LoggedIn, Error> {
-        let login = match self.session().await? {
-            Some(session) => login.replacing(session, carry),
-            None => login,
+        self.may_issue()?;
+        let login = match self.session().await {
+            Ok(Some(session)) => login.replacing(session, carry),
+            Ok(None) => login,
+            Err(Error::Store(error)) if error.kind() == StoreErrorKind::Corrupt => login,
+            Err(error) => return Err(error),
         };
         let outcome = self.sessions().login(ticket, login).await?;
         if let LoggedIn::Issued(issued, _) = &outcome {
@@ -193,34 +206,45 @@ impl Exchange {
     ///
     /// # Errors
     /// The store fails.
-    pub async fn begin_login(&self, subject: &Subject) -> Result<session_core::LoginTicket, Error> {
+    pub async fn begin_login(&self, subject: &Subject) -> Result<LoginTicket, Error> {
         self.state().asked = true;
         self.sessions().begin_login(subject).await
     }
 
     /// Edits the data of the session, key by key. A request without a live session gets one, nobody's, if the
-    /// edits leave anything to store. If the session ends under the handler's hands, nothing is written.
+    /// edits leave anything to store.
+    ///
+    /// Nothing is written, and no session begun, if another request has ended the session while this one held
+    /// it, or if a login has replaced the one that the request presents: its browser holds a newer token.
     ///
     /// # Errors
-    /// As for [`Sessions::edit`] and [`Sessions::create`].
+    /// As for [`Sessions::edit`] and [`Sessions::create`]; [`Error::Answered`] if a session would begin after
+    /// [`Exchange::finish`].
     pub async fn edit(&self, edits: &ChangeSet) -> Result<Answer<()>, Error> {
-        match self.session().await? {
-            Some(session) => Ok(self.saw(self.sessions().edit(&session, edits).await?)),
-            None => self.create(|data| edits.apply(data)).await,
+        match self.answer().await? {
+            Answer::Live(session) => Ok(self.saw(self.sessions().edit(&session, edits).await?)),
+            Answer::Ended(end) if self.is_over(Some(&end)) => Ok(Answer::Ended(end)),
+            Answer::Absent if self.is_over(None) => Ok(Answer::Absent),
+            _ => self.create(|data| edits.apply(data)).await.map(Answer::Live),
         }
     }
 
-    /// Edits the data of the session by a function, which is run again when another request wins. A request
-    /// without a live session gets one, nobody's, if the function leaves anything to store. If the session
-    /// ends under the handler's hands, nothing is written.
+    /// Edits the data of the session by a function, which is run again on the newest data when another request
+    /// wins. Begins a session, or writes nothing, as [`Exchange::edit`] does.
     ///
     /// # Errors
-    /// As for [`Sessions::update`] and [`Sessions::create`].
+    /// As for [`Sessions::update`] and [`Sessions::create`]; [`Error::Answered`] if a session would begin after
+    /// [`Exchange::finish`].
     pub async fn update<T: Send>(
         &self,
         edit: impl FnMut(&mut Data) -> T + Send,
     ) -> Result<Answer<T>, Error> {
-        let Some(session) = self.session().await? else { return self.create(edit).await };
+        let session = match self.answer().await? {
+            Answer::Live(session) => session,
+            Answer::Ended(end) if self.is_over(Some(&end)) => return Ok(Answer::Ended(end)),
+            Answer::Absent if self.is_over(None) => return Ok(Answer::Absent),
+            _ => return self.create(edit).await.map(Answer::Live),
+        };
         let mut value = None;
         let answer = self.sessions().update(&session, edit).await?.map(|(session, new)| {
             value = Some(new);
@@ -233,20 +257,29 @@ impl Exchange {
         })
     }
 
-    async fn create<T>(&self, mut edit: impl FnMut(&mut Data) -> T) -> Result<Answer<T>, Error> {
+    /// Whether the browser's session has gone over to another request: what this one writes belongs to no new
+    /// session, whose cookie would take the newer one away.
+    fn is_over(&self, end: Option<&End>) -> bool {
+        self.state().lost || end.is_some_and(|end| end.reason == Reason::Replaced)
+    }
+
+    async fn create<T>(&self, mut edit: impl FnMut(&mut Data) -> T) -> Result<T, Error> {
         let mut data = Data::default();
         let value = edit(&mut data);
         if !data.is_empty() {
+            self.may_issue()?;
             let issued =
                 self.sessions().create(NewSession { data, ..NewSession::default() }).await?;
             self.now_holds(&issued);
         }
-        Ok(Answer::Live(value))
+        Ok(value)
     }
 
-    /// Notes how the session stands now.
+    /// Notes how the session that the request held stands now.
     fn saw(&self, answer: Answer<Session>) -> Answer<()> {
-        self.state().answer = Some(answer.clone());
+        let mut state = self.state();
+        state.lost = !matches!(answer, Answer::Live(_));
+        state.answer = Some(answer.clone());
         answer.map(|_| ())
     }
 
@@ -254,13 +287,14 @@ impl Exchange {
     /// is no live session.
     ///
     /// # Errors
-    /// As for [`Sessions::rotate`].
+    /// As for [`Sessions::rotate`]; [`Error::Answered`] after [`Exchange::finish`].
     pub async fn rotate(&self) -> Result<bool, Error> {
         let Some(session) = self.session().await? else { return Ok(false) };
+        self.may_issue()?;
         match self.sessions().rotate(&session).await? {
             Answer::Live(issued) => self.now_holds(&issued),
             gone => {
-                self.state().answer = Some(gone.map(|issued| issued.session));
+                let _: Answer<()> = self.saw(gone.map(|issued| issued.session));
                 return Ok(false);
             }
         }
@@ -281,6 +315,7 @@ impl Exchange {
         };
         let mut state = self.state();
         state.answer = Some(answer);
+        state.lost = !ended;
         if ended {
             state.effect = Effect::Remove;
         }
@@ -292,20 +327,22 @@ impl Exchange {
     /// `set-cookie` if a token was issued or the session was ended here. `cache-control: no-store` and
     /// `vary: cookie` whenever the session was asked for, so that no cache gives one user's answer to another;
     /// `cache-control` replaces the handler's own, the others are added to it.
+    ///
+    /// From then on no token can be issued ([`Error::Answered`]); a session that the browser holds can still be
+    /// read, edited and ended.
     pub fn finish(&self) -> Vec<(&'static str, String)> {
-        let state = self.state();
+        let mut state = self.state();
+        state.finished = true;
+        let cookie = &self.inner.gate.cookie;
         let mut headers = Vec::new();
         match &state.effect {
             Effect::None => {}
-            Effect::Issue(token, class) => {
-                let until = match &state.answer {
-                    Some(Answer::Live(session)) => session.absolute_deadline(),
-                    _ => self.sessions().now(),
-                };
-                let lives_for = until.since(self.sessions().now());
-                headers.push(("set-cookie", self.inner.gate.cookie.issue(token, class, lives_for)));
+            Effect::Issue(issued) => {
+                let Issued { token, session } = &**issued;
+                let lives_for = session.absolute_deadline().since(self.sessions().now());
+                headers.push(("set-cookie", cookie.issue(token, session.class(), lives_for)));
             }
-            Effect::Remove => headers.push(("set-cookie", self.inner.gate.cookie.removal())),
+            Effect::Remove => headers.push(("set-cookie", cookie.removal())),
         }
         if state.asked {
             headers.push(("cache-control", "no-store".to_owned()));
@@ -314,13 +351,18 @@ impl Exchange {
         headers
     }
 
-    fn now_holds(&self, issued: &Issued) {
-        let mut state = self.state();
-        state.effect = Effect::Issue(issued.token.clone(), issued.session.class().clone());
-        state.answer = Some(Answer::Live(issued.session.clone()));
+    fn may_issue(&self) -> Result<(), Error> {
+        if self.state().finished { Err(Error::Answered) } else { Ok(()) }
     }
 
-    // Whoever panicked while holding it has left a whole state: each is written in one assignment.
+    fn now_holds(&self, issued: &Issued) {
+        let mut state = self.state();
+        state.effect = Effect::Issue(Box::new(issued.clone()));
+        state.answer = Some(Answer::Live(issued.session.clone()));
+        state.lost = false;
+    }
+
+    // Whoever panicked while holding it has left a whole state.
     fn state(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -333,7 +375,8 @@ impl fmt::Debug for Exchange {
 }
 
 /// The status to answer an error of the engine with: 503 when the store or the source of randomness fails, 413
-/// when the data would be too large, 500 when what is stored is damaged or not of the type asked for.
+/// when the data would be too large, 500 when what is stored is damaged or not of the type asked for, and for
+/// other mistakes that trying again does not mend.
 ///
 /// ```
 /// use session_engine::exchange::status_code;
@@ -350,7 +393,11 @@ pub fn status_code(error: &Error) -> u16 {
             | DataError::ValueTooLarge { .. }
             | DataError::TooLarge { .. },
         ) => 413,
-        Error::Data(_) => 500,
+        Error::Store(error) => match error.kind() {
+            StoreErrorKind::Corrupt | StoreErrorKind::Unsupported | StoreErrorKind::Invalid => 500,
+            _ => 503,
+        },
+        Error::Data(_) | Error::Answered => 500,
         _ => 503,
     }
 }
@@ -517,6 +564,143 @@ mod tests {
             assert!(browser.begin().session().await.unwrap().is_some());
             browser.cookie = old;
             assert!(browser.begin().session().await.unwrap().is_none());
+        });
+    }
+
+    #[test]
+    fn to_look_at_what_was_presented_is_to_ask() {
+        let (browser, _) = browser();
+        let exchange = browser.begin();
+        assert!(matches!(exchange.presented(), Presented::Nothing));
+        assert!(exchange.finish().contains(&("vary", "cookie".to_owned())));
+    }
+
+    #[test]
+    fn a_write_with_a_replaced_token_does_not_take_the_new_one_away() {
+        pollster::block_on(async {
+            let (mut browser, _) = browser();
+            let edits = ChangeSet::new().set("basket", [1]).unwrap();
+            let exchange = browser.begin();
+            assert_eq!(exchange.edit(&edits).await.unwrap(), Answer::Live(()));
+            browser.end(&exchange);
+            let parallel = browser.begin();
+            browser.sign_in().await;
+            let signed_in = browser.cookie.clone();
+            assert!(matches!(parallel.edit(&edits).await.unwrap(), Answer::Ended(_)));
+            assert!(matches!(parallel.update(|_| ()).await.unwrap(), Answer::Ended(_)));
+            browser.end(&parallel);
+            assert_eq!(browser.cookie, signed_in);
+        });
+    }
+
+    #[test]
+    fn what_was_meant_for_a_session_that_ended_meanwhile_starts_no_other() {
+        pollster::block_on(async {
+            let (mut browser, _) = browser();
+            browser.sign_in().await;
+            let edits = ChangeSet::new().set("address", "Elm Street").unwrap();
+            for rotated in [false, true] {
+                browser.sign_in().await;
+                let (slow, other) = (browser.begin(), browser.begin());
+                assert!(slow.session().await.unwrap().is_some());
+                match rotated {
+                    true => assert!(other.rotate().await.unwrap()),
+                    false => other.sign_out().await.unwrap(),
+                }
+                for _ in 0..2 {
+                    assert!(!matches!(slow.edit(&edits).await.unwrap(), Answer::Live(())));
+                    assert!(!matches!(slow.update(|_| ()).await.unwrap(), Answer::Live(())));
+                }
+                assert!(!slow.rotate().await.unwrap());
+                assert!(slow.finish().iter().all(|(name, _)| *name != "set-cookie"));
+                browser.end(&other);
+            }
+        });
+    }
+
+    #[test]
+    fn who_signs_out_may_leave_a_word_for_the_next_page() {
+        pollster::block_on(async {
+            let (mut browser, _) = browser();
+            browser.sign_in().await;
+            let signed_in = browser.cookie.clone();
+            let exchange = browser.begin();
+            exchange.sign_out().await.unwrap();
+            let word = ChangeSet::new().set("flash", "good bye").unwrap();
+            assert_eq!(exchange.edit(&word).await.unwrap(), Answer::Live(()));
+            browser.end(&exchange);
+            assert!(browser.cookie.is_some() && browser.cookie != signed_in);
+            let session = browser.begin().session().await.unwrap().unwrap();
+            assert_eq!(session.subject(), None);
+        });
+    }
+
+    #[test]
+    fn two_logins_in_one_request_leave_one_session() {
+        pollster::block_on(async {
+            let (mut browser, _) = browser();
+            let exchange = browser.begin();
+            for name in ["alice", "bob"] {
+                let ticket = exchange.begin_login(&Subject::new(name).unwrap()).await.unwrap();
+                let login = Login::new("password");
+                assert!(exchange.login(&ticket, login, &[]).await.unwrap().issued().is_some());
+            }
+            let headers = browser.end(&exchange);
+            assert_eq!(headers.iter().filter(|(name, _)| *name == "set-cookie").count(), 1);
+            let session = browser.begin().session().await.unwrap().unwrap();
+            assert_eq!(session.subject().unwrap().as_str(), "bob");
+            let live =
+                exchange.sessions().list(&session_core::Query::default(), None).await.unwrap();
+            assert_eq!(live.sessions.iter().filter(|info| info.state.is_live()).count(), 1);
+        });
+    }
+
+    #[test]
+    fn a_token_is_not_issued_to_nobody() {
+        pollster::block_on(async {
+            let (mut browser, _) = browser();
+            let exchange = browser.begin();
+            browser.end(&exchange);
+            let edits = ChangeSet::new().set("basket", [1]).unwrap();
+            assert!(matches!(exchange.edit(&edits).await, Err(Error::Answered)));
+            assert!(matches!(
+                exchange.update(|data| data.set("basket", 1).unwrap()).await,
+                Err(Error::Answered)
+            ));
+            let alice = Subject::new("alice").unwrap();
+            let ticket = exchange.begin_login(&alice).await.unwrap();
+            let login = exchange.login(&ticket, Login::new("password"), &[]).await;
+            assert!(matches!(login, Err(Error::Answered)));
+            assert!(exchange.finish().iter().all(|(name, _)| *name != "set-cookie"));
+
+            // A session that the browser holds may still be written, by a handler that outlives its request.
+            browser.sign_in().await;
+            let exchange = browser.begin();
+            assert!(exchange.session().await.unwrap().is_some());
+            browser.end(&exchange);
+            assert!(matches!(exchange.rotate().await, Err(Error::Answered)));
+            assert_eq!(exchange.edit(&edits).await.unwrap(), Answer::Live(()));
+            let session = browser.begin().session().await.unwrap().unwrap();
+            assert_eq!(session.get("basket").unwrap(), Some([1]));
+        });
+    }
+
+    #[test]
+    fn a_persistent_cookie_lasts_as_long_as_what_was_issued() {
+        pollster::block_on(async {
+            let (mut browser, _) = browser();
+            let class = browser.gate.sessions().policy().default_class().clone();
+            let cookie = CookieConfig::new().persistent_for(class);
+            browser.gate = Gate::new(browser.gate.sessions().clone(), cookie);
+            let exchange = browser.begin();
+            let ticket = exchange.begin_login(&Subject::new("alice").unwrap()).await.unwrap();
+            let login = exchange.login(&ticket, Login::new("password"), &[]).await.unwrap();
+            let session = login.issued().unwrap().session;
+            let signed_out = exchange.sessions().sign_out(&session).await.unwrap();
+            assert!(matches!(signed_out, Revoked::Now(_)));
+            assert!(matches!(exchange.update(|_| ()).await.unwrap(), Answer::Ended(_)));
+            let headers = exchange.finish();
+            assert!(!headers[0].1.contains("Max-Age=0"), "{headers:?}");
         });
     }
 

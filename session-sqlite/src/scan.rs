@@ -142,7 +142,7 @@ pub(crate) fn below_epoch(
         None => scan(
             &snapshot,
             "SELECT * FROM stored WHERE no IN (\
-                 SELECT s.no FROM marks m CROSS JOIN sessions s ON s.realm = m.realm AND s.subject = m.subject \
+                 SELECT s.no FROM marks m INDEXED BY marks_unsettled CROSS JOIN sessions s ON s.realm = m.realm AND s.subject = m.subject \
                  WHERE m.realm = ?1 AND m.settled < m.epoch AND s.ended_at IS NULL \
                  AND s.subject_epoch < m.epoch AND s.id > ?2 ORDER BY s.id LIMIT ?3) ORDER BY id",
             params![realm.as_str(), after, one_more(limit)],
@@ -159,7 +159,8 @@ fn unsettled(
     limit: NonZeroUsize,
 ) -> Result<Vec<(MarkKey, u64)>, Fault> {
     let mut statement = db.prepare_cached(
-        "SELECT subject, epoch FROM marks WHERE realm = ?1 AND settled < epoch ORDER BY subject LIMIT ?2",
+        "SELECT subject, epoch FROM marks INDEXED BY marks_unsettled \
+         WHERE realm = ?1 AND settled < epoch ORDER BY subject LIMIT ?2",
     )?;
     let mut found = statement.query(params![realm.as_str(), one_more(limit) - 1])?;
     let mut unsettled = Vec::new();

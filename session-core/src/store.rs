@@ -31,6 +31,8 @@ use crate::{
 /// - **Values and errors.** Expected outcomes are values. An error says that the system is broken, and
 ///   nothing was changed unless it says [`OutcomeUnknown`](crate::StoreErrorKind::OutcomeUnknown).
 /// - **Rows by themselves.** A row that cannot be read is an error of its own, and harms no other.
+/// - **Values as they are.** Texts, instants and data come back as they were written. Durations have whole
+///   milliseconds: what is finer may be cut off, and what is longer than `i64::MAX` of them kept as that.
 ///
 /// An implementation that wraps another should be written with
 /// `#[deny(clippy::missing_trait_methods)]`. There are no default bodies: each method means something.

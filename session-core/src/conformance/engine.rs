@@ -24,7 +24,7 @@ fn browser() -> Class {
     Class::new(Duration::from_secs(43_200)).idle(Duration::from_secs(1_800))
 }
 
-fn builder(bed: &Bed, clock: &ManualClock) -> SessionsBuilder {
+pub(super) fn builder(bed: &Bed, clock: &ManualClock) -> SessionsBuilder {
     fitted(Sessions::builder(bed.shared_store()), bed, clock)
 }
 

@@ -88,6 +88,7 @@ macro_rules! __conformance_cases {
                 a_load_of_a_corrupt_record_is_an_error
                 a_corrupt_record_blocks_no_scan
                 a_corrupt_record_stops_no_revocation
+                a_corrupt_record_stops_no_sweep
             }
             cursors {
                 hostile_cursors_harm_nothing

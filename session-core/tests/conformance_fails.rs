@@ -99,7 +99,7 @@ fn a_case_that_is_written_is_listed() {
         ("scans", include_str!("../src/conformance/scans.rs")),
         ("touches", include_str!("../src/conformance/touches.rs")),
     ];
-    let listed: Vec<String> = CASES.iter().map(|case| case.name()).collect();
+    let listed: Vec<String> = CASES.iter().map(Case::name).collect();
     let mut written = 0;
     for (group, source) in sources {
         for line in source.lines() {

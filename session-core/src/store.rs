@@ -48,9 +48,9 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// one instant. `None` if there is no such row. One round trip.
     async fn load(&self, realm: &Realm, id: SessionId) -> Result<Option<Stored>, StoreError>;
 
-    /// Reads the mark of the realm, and that of a subject if one is given. A mark that was never written has
-    /// version and epoch 0; one that was erased, the realm's floor (see [`SessionStore::erase`]). One round
-    /// trip.
+    /// Reads the mark of the realm, and that of a subject if one is given. A subject's mark that is not there
+    /// has the realm's floor for version and epoch: 0, until a mark is erased (see
+    /// [`SessionStore::erase`]). One round trip.
     async fn marks(&self, realm: &Realm, subject: Option<&Subject>) -> Result<Marks, StoreError>;
 
     /// Carries out a change: all of it, or nothing.

@@ -1,6 +1,7 @@
 //! What an application relies on: the engine over the store, under concurrency.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::BoxFuture;
@@ -8,8 +9,8 @@ use super::bed::{Bed, Seeded, at_most, subject};
 use super::schedule::{Gate, Schedule};
 use crate::{
     Actor, Answer, ChangeSet, Class, Data, DataError, DataLimits, Error, Issued, LoggedIn, Login,
-    ManualClock, NewSession, OnLimit, Policy, Query, Reason, Sessions, SessionsBuilder, State,
-    Subject,
+    ManualClock, NewSession, OnLimit, Policy, Query, Reason, SessionStore, Sessions,
+    SessionsBuilder, State, Subject,
 };
 
 const BROWSER: &str = "browser";
@@ -23,7 +24,7 @@ fn browser() -> Class {
     Class::new(Duration::from_secs(43_200)).idle(Duration::from_secs(1_800))
 }
 
-fn builder(bed: &Bed, clock: &ManualClock) -> SessionsBuilder {
+pub(super) fn builder(bed: &Bed, clock: &ManualClock) -> SessionsBuilder {
     fitted(Sessions::builder(bed.shared_store()), bed, clock)
 }
 
@@ -104,6 +105,34 @@ pub async fn a_limit_that_refuses_holds_under_parallel_logins(bed: &Bed) {
         assert!(lives(&sessions, issued).await, "and live");
     }
     assert_eq!(live(&sessions, &alice).await, 3);
+}
+
+/// Two logins under a limit of one, in every order of their calls: exactly one session lives.
+pub async fn a_limit_holds_in_every_order_of_two_logins(bed: &Bed) {
+    for (on_limit, let_in) in [(OnLimit::EvictLeastRecent, 2), (OnLimit::Reject, 1)] {
+        let mut schedule = Schedule::default();
+        while schedule.turn() {
+            let clock = ManualClock::at(bed.at(0));
+            let alice = subject(&format!("alice-{}", bed.random().next()));
+            let engine = |gate: &Arc<Gate>| {
+                let class = browser().max_sessions(1, on_limit);
+                let store: Arc<dyn SessionStore> = gate.clone();
+                fitted(Sessions::builder(store), bed, &clock).policy(policy(class)).build()
+            };
+            let gates = [Gate::new(bed.shared_store()), Gate::new(bed.shared_store())];
+            let engines = [engine(&gates[0]), engine(&gates[1])];
+            let login = async |sessions: &Sessions| {
+                let ticket = sessions.begin_login(&alice).await.expect("a ticket");
+                let outcome = sessions.login(&ticket, Login::new("password")).await;
+                outcome.expect("it is answered").issued()
+            };
+            let (one, two) = schedule.run(gates, login(&engines[0]), login(&engines[1])).await;
+            let issued: Vec<Issued> = one.into_iter().chain(two).collect();
+            assert_eq!(issued.len(), let_in, "{on_limit:?}: how many are let in");
+            let sessions = builder(bed, &clock).build();
+            assert_eq!(live(&sessions, &alice).await, 1, "{on_limit:?}: exactly one lives");
+        }
+    }
 }
 
 /// A login whose ticket is older than a revocation of all is refused, and issues nothing.
@@ -213,8 +242,8 @@ struct Race {
     victim: Issued,
     current: Issued,
     ticket: crate::LoginTicket,
-    deed_gate: std::sync::Arc<Gate>,
-    revoke_gate: std::sync::Arc<Gate>,
+    deed_gate: Arc<Gate>,
+    revoke_gate: Arc<Gate>,
     doing: Sessions,
     revoking: Sessions,
 }
@@ -234,13 +263,8 @@ impl Race {
         }
         let deed_gate = Gate::new(bed.shared_store());
         let revoke_gate = Gate::new(bed.shared_store());
-        let engine = |gate: &std::sync::Arc<Gate>| {
-            fitted(
-                Sessions::builder(gate.clone() as std::sync::Arc<dyn crate::SessionStore>),
-                bed,
-                &clock,
-            )
-            .build()
+        let engine = |gate: &Arc<Gate>| {
+            fitted(Sessions::builder(gate.clone() as Arc<dyn SessionStore>), bed, &clock).build()
         };
         let (doing, revoking) = (engine(&deed_gate), engine(&revoke_gate));
         clock.advance(Duration::from_secs(120));

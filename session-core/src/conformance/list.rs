@@ -88,6 +88,7 @@ macro_rules! __conformance_cases {
                 a_load_of_a_corrupt_record_is_an_error
                 a_corrupt_record_blocks_no_scan
                 a_corrupt_record_stops_no_revocation
+                a_corrupt_record_stops_no_sweep
             }
             cursors {
                 hostile_cursors_harm_nothing
@@ -101,6 +102,7 @@ macro_rules! __conformance_cases {
             engine {
                 a_limit_that_evicts_holds_under_parallel_logins
                 a_limit_that_refuses_holds_under_parallel_logins
+                a_limit_holds_in_every_order_of_two_logins
                 a_login_older_than_a_revocation_is_refused
                 a_revocation_holds_in_every_order
                 all_but_the_current_leaves_exactly_that_one

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use actix_web::dev::Service;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, SET_COOKIE};
 use actix_web::web::{Form, ReqData, resource};
 use actix_web::{App, HttpMessage, HttpServer, ResponseError};
 use session_engine::cookie::CookieConfig;
@@ -33,8 +33,9 @@ pub(crate) async fn run(listener: TcpListener, gate: Gate) -> std::io::Result<()
                     let mut response = response.await?;
                     for (name, value) in exchange.finish() {
                         let name = HeaderName::from_static(name);
-                        let value =
+                        let mut value =
                             HeaderValue::try_from(value).expect("the exchange writes plain ASCII");
+                        value.set_sensitive(name == SET_COOKIE);
                         if name == CACHE_CONTROL {
                             response.headers_mut().insert(name, value);
                         } else {

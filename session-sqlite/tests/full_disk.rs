@@ -1,4 +1,5 @@
 //! No room left: in the file, and on the disk.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod common;
 

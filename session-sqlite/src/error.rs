@@ -7,6 +7,26 @@ use std::sync::Arc;
 use rusqlite::ErrorCode;
 use session_core::{StoreError, StoreErrorKind};
 
+/// What goes wrong in a transaction.
+pub(crate) enum Fault {
+    /// SQLite refused.
+    Sqlite(rusqlite::Error),
+    /// What is stored, or asked, cannot be.
+    Store(StoreError),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 /// An error of a statement that changed nothing. It names the file and what to do.
 pub(crate) fn statement<E: Into<Arc<rusqlite::Error>>>(path: &Path, error: E) -> StoreError {
     let error = error.into();

@@ -26,6 +26,7 @@ pub(crate) fn writer(options: &SqliteOptions) -> Result<Connection, StoreError> 
     migrate::check_owner(path, &connection)?;
     enter_wal(options, &connection)?;
     migrate::migrate(path, &connection)?;
+    limit_size(options, &connection).map_err(|error| error::statement(path, error))?;
     Ok(connection)
 }
 
@@ -120,6 +121,14 @@ fn connect(options: &SqliteOptions) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES).map_err(failed)?;
     Ok(connection)
+}
+
+/// SQLite does not take a limit below what there is already.
+fn limit_size(options: &SqliteOptions, connection: &Connection) -> rusqlite::Result<()> {
+    let Some(bytes) = options.max_size else { return Ok(()) };
+    let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let pages = (bytes / page.unsigned_abs().max(1)).clamp(1, u64::from(u32::MAX));
+    connection.pragma_update_and_check(None, "max_page_count", pages.cast_signed(), |_| Ok(()))
 }
 
 const CHECKPOINT_PAGES: i64 = 4_000;

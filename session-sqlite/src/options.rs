@@ -23,6 +23,7 @@ pub struct SqliteOptions {
     pub(crate) busy_timeout: Duration,
     pub(crate) readers: NonZeroUsize,
     pub(crate) queue: NonZeroUsize,
+    pub(crate) max_size: Option<u64>,
 }
 
 impl SqliteOptions {
@@ -35,6 +36,7 @@ impl SqliteOptions {
             busy_timeout: Duration::from_secs(5),
             readers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             queue: const { NonZeroUsize::new(4_096).unwrap() },
+            max_size: None,
         }
     }
 
@@ -76,6 +78,15 @@ impl SqliteOptions {
     #[must_use]
     pub fn queue(mut self, writes: NonZeroUsize) -> Self {
         self.queue = writes;
+        self
+    }
+
+    /// How large the file may grow, in bytes. A write that needs more is
+    /// [`StorageFull`](session_core::StoreErrorKind::StorageFull); what is purged makes room again. No limit
+    /// unless said otherwise. The write-ahead log beside the file is not counted.
+    #[must_use]
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.max_size = Some(bytes);
         self
     }
 

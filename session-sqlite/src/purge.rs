@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use session_core::store::Purged;
 use session_core::{Realm, Subject, Timestamp};
 
-use crate::write::Fault;
+use crate::error::Fault;
 
 /// Removes what is old enough.
 pub(crate) fn purge(

@@ -238,7 +238,7 @@ impl<'a> Columns<'a> {
         u64::try_from(number).map_err(|_| self.bad("it is negative"))
     }
 
-    fn number_if_any(&mut self) -> Result<Option<u64>, StoreError> {
+    pub(crate) fn number_if_any(&mut self) -> Result<Option<u64>, StoreError> {
         let number: Option<i64> = self.value()?;
         number.map(u64::try_from).transpose().map_err(|_| self.bad("it is negative"))
     }

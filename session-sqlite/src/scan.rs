@@ -10,8 +10,8 @@ use session_core::{
     EventKind, Mark, MarkKey, Marks, Realm, SessionId, StoreError, Subject, Timestamp,
 };
 
+use crate::error::Fault;
 use crate::rows;
-use crate::write::{Fault, floor};
 
 /// A session by its id.
 pub(crate) fn load(db: &Connection, realm: &Realm, id: SessionId) -> Result<Option<Stored>, Fault> {
@@ -27,24 +27,25 @@ pub(crate) fn marks(
     realm: &Realm,
     subject: Option<&Subject>,
 ) -> Result<Marks, Fault> {
-    let snapshot = db.unchecked_transaction()?;
-    let own = match subject {
-        None => Mark::default(),
-        Some(subject) => match mark(&snapshot, realm, subject.as_str())? {
-            Some(mark) => mark,
-            None => rows::absent(floor(&snapshot, realm.as_str())?),
-        },
-    };
-    Ok(Marks { realm: mark(&snapshot, realm, "")?.unwrap_or_default(), subject: own })
-}
-
-fn mark(db: &Connection, realm: &Realm, subject: &str) -> Result<Option<Mark>, Fault> {
     let mut statement = db.prepare_cached(
-        "SELECT version, epoch, stamp, NULL FROM marks WHERE realm = ?1 AND subject = ?2",
+        "SELECT r.version, r.epoch, r.stamp, NULL, m.version, m.epoch, m.stamp, NULL, \
+         (SELECT floor FROM realms WHERE realm = ?1) FROM (SELECT 1) \
+         LEFT JOIN marks r ON r.realm = ?1 AND r.subject = '' \
+         LEFT JOIN marks m ON m.realm = ?1 AND m.subject = ?2",
     )?;
-    let mut found = statement.query(params![realm.as_str(), subject])?;
-    let Some(row) = found.next()? else { return Ok(None) };
-    Ok(rows::mark(&mut rows::Columns::new(row), u64::MAX)?)
+    let mut found = statement.query(params![realm.as_str(), subject.map(Subject::as_str)])?;
+    let Some(row) = found.next()? else { return Ok(Marks::default()) };
+    let mut columns = rows::Columns::new(row);
+    let of_realm = rows::mark(&mut columns, u64::MAX)?;
+    let own = rows::mark(&mut columns, u64::MAX)?;
+    let floor = columns.number_if_any()?.unwrap_or(0);
+    Ok(Marks {
+        realm: of_realm.unwrap_or_default(),
+        subject: match subject {
+            Some(_) => own.unwrap_or_else(|| rows::absent(floor)),
+            None => Mark::default(),
+        },
+    })
 }
 
 /// Sessions in order of their ids.

@@ -14,9 +14,9 @@ use session_core::{
     Change, Marks, Realm, SessionId, SessionStore, StoreError, StoreErrorKind, Subject, Timestamp,
 };
 
+use crate::error::Fault;
 use crate::options::SqliteOptions;
 use crate::reader::Readers;
-use crate::write::Fault;
 use crate::writer::{Done, Work, Writer};
 use crate::{error, open, scan};
 

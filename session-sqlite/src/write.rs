@@ -1,240 +1,28 @@
-//! What a change does to the tables.
+//! From records, marks and events to rows.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 use serde::Serialize;
-use session_core::store::{Outcome, Touch, Touched};
 use session_core::{
-    Change, ChangeId, DataWrite, EncodedData, Event, Insert, MarkKey, MarkWrite, RaiseLog, Realm,
-    Reason, Record, Replacement, SessionId, StoreError, StoreErrorKind, Subject, Timestamp,
+    ChangeId, DataWrite, EncodedData, Event, Insert, MarkKey, MarkWrite, Reason, Record,
+    Replacement, StoreError, StoreErrorKind, Subject, Timestamp,
 };
 
+use crate::commit::{Known, KnownMark};
+use crate::error::Fault;
 use crate::rows::{self, ScopeColumn};
 
-/// What goes wrong in a transaction.
-pub(crate) enum Fault {
-    /// SQLite refused.
-    Sqlite(rusqlite::Error),
-    /// What is stored, or asked, cannot be.
-    Store(StoreError),
-}
-
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<StoreError> for Fault {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-/// Carries out a change. Everything is looked at before anything is written, so that a conflict leaves
-/// nothing to take back.
-pub(crate) fn commit(db: &Connection, realm: &Realm, change: &Change) -> Result<Outcome, Fault> {
-    let write = Write { db, realm: realm.as_str(), change: change.id() };
-    let marks = each(change.marks(), |mark| write.known_mark(&mark.key))?;
-    let inserts = each(change.inserts(), |insert| write.known(insert.record.id))?;
-    let replaced = each(change.replacements(), |replacement| write.known(replacement.record.id))?;
-    if marks.iter().any(|mark| mark.ours)
-        || inserts.iter().chain(&replaced).flatten().any(|known| known.ours)
-    {
-        return Ok(Outcome::Applied);
-    }
-    if let Some(conflict) = conflict(change, &marks, &inserts, &replaced) {
-        return Ok(conflict);
-    }
-    for known in replaced.iter().flatten() {
-        known.check()?;
-    }
-    for (mark, known) in change.marks().iter().zip(marks) {
-        write.mark(mark, known)?;
-    }
-    for insert in change.inserts() {
-        write.insert(insert)?;
-    }
-    for (replacement, known) in change.replacements().iter().zip(replaced.iter().flatten()) {
-        write.replace(replacement, known)?;
-    }
-    for reschedule in change.reschedules() {
-        db.prepare_cached(
-            "UPDATE sessions SET due_at = ?1 \
-             WHERE realm = ?2 AND id = ?3 AND version = ?4 AND ended_at IS NULL",
-        )?
-        .execute(params![
-            reschedule.due_at.as_millis(),
-            write.realm,
-            reschedule.id.to_string(),
-            int(reschedule.expected)?
-        ])?;
-    }
-    for settle in change.settles() {
-        db.prepare_cached(
-            "UPDATE marks SET settled = ?1 WHERE realm = ?2 AND subject = ?3 AND settled < ?1",
-        )?
-        .execute(params![int(settle.epoch)?, write.realm, subject_of(&settle.key)])?;
-    }
-    for event in change.events() {
-        write.event(event)?;
-    }
-    Ok(Outcome::Applied)
-}
-
-/// Records activity.
-pub(crate) fn touch(db: &Connection, realm: &Realm, touch: &Touch) -> Result<Touched, Fault> {
-    let known: Option<(i64, bool, Option<i64>)> = db
-        .prepare_cached(
-            "SELECT s.no, s.ended_at IS NOT NULL, t.seen_at FROM sessions s \
-             LEFT JOIN touches t ON t.session = s.no AND t.slot = ?3 WHERE s.realm = ?1 AND s.id = ?2",
-        )?
-        .query_row(params![realm.as_str(), touch.id.to_string(), touch.slot], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
-        .optional()?;
-    let Some((no, false, Some(seen))) = known else { return Ok(Touched::NotLive) };
-    let seen = Timestamp::from_millis(seen);
-    if seen > touch.if_before {
-        return Ok(Touched::Fresh);
-    }
-    if seen <= touch.if_after {
-        return Ok(Touched::NotLive);
-    }
-    if touch.seen_at > seen {
-        db.prepare_cached("UPDATE touches SET seen_at = ?1 WHERE session = ?2 AND slot = ?3")?
-            .execute(params![touch.seen_at.as_millis(), no, touch.slot])?;
-    }
-    Ok(Touched::Touched)
-}
-
-fn conflict(
-    change: &Change,
-    marks: &[KnownMark],
-    inserts: &[Option<Known>],
-    replaced: &[Option<Known>],
-) -> Option<Outcome> {
-    for (write, known) in change.marks().iter().zip(marks) {
-        if known.version != write.expected {
-            return Some(Outcome::Fenced(write.key.clone()));
-        }
-    }
-    for (at, (insert, known)) in change.inserts().iter().zip(inserts).enumerate() {
-        let id = insert.record.id;
-        if known.is_some() || change.inserts()[..at].iter().any(|other| other.record.id == id) {
-            return Some(Outcome::Exists(id));
-        }
-    }
-    for (at, (replacement, known)) in change.replacements().iter().zip(replaced).enumerate() {
-        let id = replacement.record.id;
-        let as_read = known.as_ref().is_some_and(|known| {
-            u64::try_from(known.version) == Ok(replacement.expected)
-                && replacement.decided_on.is_none_or(|seen| known.seen_at <= Some(seen.as_millis()))
-        });
-        if !as_read || change.replacements()[..at].iter().any(|other| other.record.id == id) {
-            return Some(Outcome::Moved(id));
-        }
-    }
-    None
-}
-
-/// A session as a change finds it.
-struct Known {
-    no: i64,
-    id: SessionId,
-    format: i64,
-    version: i64,
-    ours: bool,
-    seen_at: Option<i64>,
-    due_at: i64,
-    ended: bool,
-    in_scopes: bool,
-}
-
-impl Known {
-    /// Nothing is written over what cannot be read.
-    fn check(&self) -> Result<(), StoreError> {
-        if self.format != rows::FORMAT {
-            return Err(rows::unknown_format(self.id, self.format));
-        }
-        match self.seen_at {
-            Some(_) => Ok(()),
-            None => {
-                Err(StoreError::corrupt(format!("session {}: it has no last activity", self.id)))
-            }
-        }
-    }
-}
-
-/// A mark as a change finds it, or the floor in its place.
-struct KnownMark {
-    version: u64,
-    epoch: u64,
-    exists: bool,
-    ours: bool,
-    raises: RaiseLog,
-}
-
-struct Write<'a> {
-    db: &'a Connection,
-    realm: &'a str,
-    change: ChangeId,
+/// Writes for a change, after everything has been looked at.
+pub(crate) struct Write<'a> {
+    pub(crate) db: &'a Connection,
+    pub(crate) realm: &'a str,
+    pub(crate) change: ChangeId,
 }
 
 impl Write<'_> {
-    fn known(&self, id: SessionId) -> Result<Option<Known>, Fault> {
-        let known = self
-            .db
-            .prepare_cached(
-                "SELECT s.no, s.format, s.version, s.change_id = ?3, t.seen_at, s.due_at, \
-                 s.ended_at IS NOT NULL, s.scopes IS NOT NULL \
-                 FROM sessions s LEFT JOIN touches t ON t.session = s.no AND t.slot = 0 \
-                 WHERE s.realm = ?1 AND s.id = ?2",
-            )?
-            .query_row(params![self.realm, id.to_string(), self.change.as_bytes()], |row| {
-                Ok(Known {
-                    id,
-                    no: row.get(0)?,
-                    format: row.get(1)?,
-                    version: row.get(2)?,
-                    ours: row.get(3)?,
-                    seen_at: row.get(4)?,
-                    due_at: row.get(5)?,
-                    ended: row.get(6)?,
-                    in_scopes: row.get(7)?,
-                })
-            })
-            .optional()?;
-        Ok(known)
-    }
-
-    fn known_mark(&self, key: &MarkKey) -> Result<KnownMark, Fault> {
-        let mut statement = self.db.prepare_cached(
-            "SELECT version, epoch, change_id = ?3, raises FROM marks WHERE realm = ?1 AND subject = ?2",
-        )?;
-        let mut found =
-            statement.query(params![self.realm, subject_of(key), self.change.as_bytes()])?;
-        if let Some(row) = found.next()? {
-            let mut columns = rows::Columns::new(row);
-            return Ok(KnownMark {
-                version: columns.number()?,
-                epoch: columns.number()?,
-                exists: true,
-                ours: columns.number()? != 0,
-                raises: columns.json()?,
-            });
-        }
-        let floor = match key {
-            MarkKey::Realm => 0,
-            MarkKey::Subject(_) => floor(self.db, self.realm)?,
-        };
-        let raises = RaiseLog::default();
-        Ok(KnownMark { version: floor, epoch: floor, exists: false, ours: false, raises })
-    }
-
-    fn mark(&self, write: &MarkWrite, known: KnownMark) -> Result<(), Fault> {
-        let version = int(known.version + 1)?;
+    pub(crate) fn mark(&self, write: &MarkWrite, known: KnownMark) -> Result<(), Fault> {
+        let version = int(known.version.saturating_add(1))?;
         let key = subject_of(&write.key);
         let change = self.change.as_bytes();
         if !known.exists {
@@ -269,7 +57,7 @@ impl Write<'_> {
         Ok(())
     }
 
-    fn insert(&self, insert: &Insert) -> Result<(), Fault> {
+    pub(crate) fn insert(&self, insert: &Insert) -> Result<(), Fault> {
         let record = &insert.record;
         let mut statement = self.db.prepare_cached(INSERT)?;
         self.bind_facts(&mut statement, 1, record)?;
@@ -291,10 +79,11 @@ impl Write<'_> {
 
     /// Columns that an index holds are written only when they change, so that most replacements leave every
     /// index alone.
-    fn replace(&self, replacement: &Replacement, known: &Known) -> Result<(), Fault> {
+    pub(crate) fn replace(&self, replacement: &Replacement, known: &Known) -> Result<(), Fault> {
         let record = &replacement.record;
         let mut statement = self.db.prepare_cached(UPDATE)?;
-        self.bind_facts(&mut statement, known.version + 1, record)?;
+        let version = int(replacement.expected.saturating_add(1))?;
+        self.bind_facts(&mut statement, version, record)?;
         statement.raw_bind_parameter(21, known.no)?;
         statement.raw_execute()?;
         if record.due_at.as_millis() != known.due_at {
@@ -401,7 +190,7 @@ impl Write<'_> {
         Ok(())
     }
 
-    fn event(&self, event: &Event) -> Result<(), Fault> {
+    pub(crate) fn event(&self, event: &Event) -> Result<(), Fault> {
         let detail = (!event.detail.is_empty()).then(|| json(&event.detail)).transpose()?;
         self.db
             .prepare_cached(
@@ -469,7 +258,7 @@ pub(crate) fn subject_of(key: &MarkKey) -> &str {
 }
 
 /// SQLite's integers end at 2⁶³ − 1.
-fn int(number: u64) -> Result<i64, StoreError> {
+pub(crate) fn int(number: u64) -> Result<i64, StoreError> {
     i64::try_from(number).map_err(|_| {
         StoreError::new(
             StoreErrorKind::Invalid,
@@ -491,8 +280,4 @@ fn json_list<T: Serialize>(
 ) -> Result<Option<String>, StoreError> {
     let list: Vec<T> = list.into_iter().collect();
     (!list.is_empty()).then(|| json(&list)).transpose()
-}
-
-fn each<T, R>(of: &[T], ask: impl FnMut(&T) -> Result<R, Fault>) -> Result<Vec<R>, Fault> {
-    of.iter().map(ask).collect()
 }

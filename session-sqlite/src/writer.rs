@@ -11,9 +11,9 @@ use rusqlite::Connection;
 use session_core::store::{Outcome, Purged, Touch, Touched};
 use session_core::{Change, Realm, StoreError, StoreErrorKind, Subject, Timestamp};
 
+use crate::error::Fault;
 use crate::options::SqliteOptions;
-use crate::write::{self, Fault};
-use crate::{error, open, purge};
+use crate::{commit, error, open, purge};
 
 /// The most writes of one transaction: enough to share a sync of the disk, few enough that nobody else waits
 /// long for the file.
@@ -108,13 +108,13 @@ impl Job {
             Work::Commit(changes) => Done::Commit(
                 changes
                     .iter()
-                    .map(|change| write::commit(db, realm, change))
+                    .map(|change| commit::commit(db, realm, change))
                     .collect::<Result<_, _>>()?,
             ),
             Work::Touch(touches) => Done::Touch(
                 touches
                     .iter()
-                    .map(|touch| write::touch(db, realm, touch))
+                    .map(|touch| commit::touch(db, realm, touch))
                     .collect::<Result<_, _>>()?,
             ),
             Work::Purge { now, limit } => Done::Purge(purge::purge(db, realm, *now, *limit)?),

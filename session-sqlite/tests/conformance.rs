@@ -1,4 +1,5 @@
 //! The contract of a store, clause by clause.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use rusqlite::Connection;
 use session_core::conformance::Harness;

@@ -1,4 +1,5 @@
 //! What is SQLite's own: the files that it refuses, and the rows that it cannot read.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod common;
 
@@ -161,6 +162,49 @@ fn more_writes_than_may_wait() {
     for commit in waiting {
         assert!(pollster::block_on(commit).unwrap().is_applied());
     }
+}
+
+const READ_ONLY: &str = "SESSION_SQLITE_TEST_READ_ONLY";
+
+/// What a child process without rights does; nothing when the tests are run by themselves.
+#[test]
+fn child() {
+    let Ok(path) = std::env::var(READ_ONLY) else { return };
+    let error = refused(Path::new(&path));
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(error.to_string().contains("rights"), "{error}");
+    println!("refused: {error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_or_directory_that_is_read_only() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let directory = tempfile::tempdir().unwrap();
+    let made = directory.path().join("made.db");
+    drop(SqliteStore::open(&made).unwrap());
+    let child = directory.path().join("child");
+    fs::copy(std::env::current_exe().unwrap(), &child).unwrap();
+    let rights = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    rights(&made, 0o444);
+    rights(&child, 0o555);
+    rights(directory.path(), 0o555);
+    for path in [&made, &directory.path().join("new.db")] {
+        let mut command = std::process::Command::new(&child);
+        command.args(["--exact", "child", "--nocapture"]).env(READ_ONLY, path);
+        if fs::metadata(directory.path()).unwrap().uid() == 0 {
+            // Rights do not stop the superuser: 65534 is nobody.
+            command.uid(65_534).gid(65_534);
+        }
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && told.contains("refused"), "{told}{errors}");
+    }
+    rights(directory.path(), 0o755);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Several processes on one file, and processes that are killed while they write.
 //!
 //! `SESSION_SQLITE_KILLS=1000 cargo test -p session-sqlite --test processes` kills more of them.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod common;
 

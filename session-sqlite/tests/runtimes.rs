@@ -1,4 +1,5 @@
 //! The store needs no runtime, and works under any.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod common;
 

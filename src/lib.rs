@@ -1,1 +1,20 @@
+#![cfg_attr(all(feature = "memory", feature = "sqlite"), doc = include_str!("../README.md"))]
+//!
+//! # Modules
+//!
+//! Everything of `session-core` is re-exported here. Beside it stand [`open`], the [cookie] and the [exchange] of
+//! one request and its response, and the [adapters](adapter) to frameworks.
 
+pub mod adapter;
+#[cfg(feature = "http")]
+pub mod cookie;
+#[cfg(feature = "http")]
+pub mod exchange;
+mod open;
+
+pub use open::{OpenError, open};
+pub use session_core::*;
+
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../docs/guide/frameworks.md")]
+mod guide {}

@@ -116,7 +116,7 @@ impl SessionStore for MemoryStore {
                     .values()
                     .filter(|row| later(&row.record.id))
                     .filter(wanted)
-                    .take(query.limit.get() + 1)
+                    .take(query.limit.get().saturating_add(1))
                     .collect(),
                 Some(subject) => world
                     .subjects
@@ -126,7 +126,7 @@ impl SessionStore for MemoryStore {
                     .filter(|id| later(id))
                     .map(|id| &world.rows[id])
                     .filter(wanted)
-                    .take(query.limit.get() + 1)
+                    .take(query.limit.get().saturating_add(1))
                     .collect(),
             };
             let more = rows.len() > query.limit.get();
@@ -149,7 +149,7 @@ impl SessionStore for MemoryStore {
                 .iter()
                 .filter(|entry| after.is_none_or(|after| **entry > after))
                 .take_while(|(due_at, _)| *due_at <= now)
-                .take(limit.get() + 1)
+                .take(limit.get().saturating_add(1))
                 .map(|(_, id)| &world.rows[id])
                 .collect();
             let more = rows.len() > limit.get();
@@ -188,7 +188,7 @@ impl SessionStore for MemoryStore {
                 .values()
                 .filter(|row| after.is_none_or(|after| row.record.id > after))
                 .filter(ended)
-                .take(limit.get() + 1)
+                .take(limit.get().saturating_add(1))
                 .collect();
             let more = rows.len() > limit.get();
             rows.truncate(limit.get());
@@ -502,10 +502,10 @@ impl World {
                 && query.from.is_none_or(|from| event.at >= from)
                 && query.until.is_none_or(|until| event.at < until)
         };
-        let take = query.limit.get() + 1;
+        let take = query.limit.get().saturating_add(1);
         let mut events: Vec<StoredEvent> = match (query.order, after) {
             (Order::OldestFirst, after) => {
-                let later = after.map_or(0, |after| after + 1)..;
+                let later = after.map_or(0, |after| after.saturating_add(1))..;
                 self.events
                     .range(later)
                     .map(|(_, stored)| stored)
@@ -531,6 +531,7 @@ impl World {
         let reached = match (query.order, more) {
             // All that there is has been looked at, wanted or not.
             (Order::OldestFirst, false) => Some(self.last_sequence),
+            (Order::NewestFirst, false) => None,
             _ => events.last().map(|stored| stored.sequence).or(after),
         };
         Events::Page(EventPage { events, next: reached.map(sequence_cursor), more })

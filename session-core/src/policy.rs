@@ -331,7 +331,7 @@ impl PolicyBuilder {
         self
     }
 
-    /// Sets by how much the clocks of two nodes may differ.
+    /// Sets by how much the clocks of two nodes may differ. It may be zero.
     #[must_use]
     pub fn max_clock_skew(mut self, skew: Duration) -> Self {
         self.rest.max_clock_skew = skew;
@@ -389,6 +389,8 @@ impl PolicyBuilder {
             }
         }
         check_data(&policy.data)?;
+        longer_than_zero("tombstone_retention", Some(policy.tombstone_retention))?;
+        longer_than_zero("event_retention", Some(policy.event_retention))?;
         policy.default_class = ClassName::new(&self.default_class)
             .map_err(|error| PolicyError::name("default_class", error))?;
         if !policy.classes.contains_key(&policy.default_class) {
@@ -398,15 +400,15 @@ impl PolicyBuilder {
     }
 }
 
-fn check_class(key: &str, class: &Class) -> Result<(), PolicyError> {
+pub(crate) fn check_class(key: &str, class: &Class) -> Result<(), PolicyError> {
     check_limits(key, &class.limits)?;
     if class.limits.absolute_timeout.is_none() {
         return Err(PolicyError::new(
-            &format!("{key}.absolute_timeout"),
+            &join(key, "absolute_timeout"),
             PolicyProblem::NoAbsoluteTimeout,
         ));
     }
-    let touch_key = format!("{key}.touch_interval");
+    let touch_key = join(key, "touch_interval");
     longer_than_zero(&touch_key, Some(class.touch_interval))?;
     match class.limits.idle_timeout {
         Some(idle) if class.touch_interval >= idle => {
@@ -416,10 +418,15 @@ fn check_class(key: &str, class: &Class) -> Result<(), PolicyError> {
     }
 }
 
-fn check_limits(key: &str, limits: &Limits) -> Result<(), PolicyError> {
-    longer_than_zero(&format!("{key}.idle_timeout"), limits.idle_timeout)?;
-    longer_than_zero(&format!("{key}.absolute_timeout"), limits.absolute_timeout)?;
-    longer_than_zero(&format!("{key}.unclaimed_timeout"), limits.unclaimed_timeout)
+pub(crate) fn check_limits(key: &str, limits: &Limits) -> Result<(), PolicyError> {
+    longer_than_zero(&join(key, "idle_timeout"), limits.idle_timeout)?;
+    longer_than_zero(&join(key, "absolute_timeout"), limits.absolute_timeout)?;
+    longer_than_zero(&join(key, "unclaimed_timeout"), limits.unclaimed_timeout)
+}
+
+/// A key in a table; a table without a name is the root.
+pub(crate) fn join(table: &str, key: &str) -> String {
+    if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
 }
 
 fn check_data(limits: &DataLimits) -> Result<(), PolicyError> {

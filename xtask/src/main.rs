@@ -1,1 +1,46 @@
-fn main() {}
+//! What a contributor and CI run: `cargo xtask test` does all set-up and passes all tests.
+
+mod browser;
+mod deps;
+mod fuzz;
+mod machine;
+mod run;
+mod suite;
+mod workspace;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage:
+  cargo xtask test [--quick]                find or install what the tests need, and run them all;
+                                            --quick leaves out the fuzz targets and the browser
+  cargo xtask fuzz TARGET [--seconds N]     run one fuzz target, for 60 seconds unless told otherwise";
+
+/// Why a step failed, for a person to read.
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        ["test"] => suite::run(false),
+        ["test", "--quick"] => suite::run(true),
+        ["fuzz", target] => fuzz::run(target, 60),
+        ["fuzz", target, "--seconds", seconds] => match seconds.parse() {
+            Ok(seconds) => fuzz::run(target, seconds),
+            Err(_) => Err(format!("{seconds:?} is no number of seconds").into()),
+        },
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("no such command\n{USAGE}").into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! From rows to records and events.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rusqlite::Row;
+use rusqlite::types::{FromSql, ValueRef};
+use serde::{Deserialize, Serialize};
+use session_core::store::{BadRow, Stored, StoredEvent};
+use session_core::{
+    Actor, ChangeId, ClassName, Client, EncodedData, End, Epochs, Event, EventKind, Limits, Mark,
+    Marks, RaiseLog, Reason, Record, ScopeEntry, ScopeName, SecretHash, SessionId, Stamp,
+    StoreError, StoreErrorKind, Subject, Timestamp,
+};
+
+/// The format of a session's row that this program writes, and the only one that it reads.
+pub(crate) const FORMAT: i64 = 1;
+
+/// Reads a row of the view `stored`, or of `loaded` if it is asked for the data.
+pub(crate) fn stored(row: &Row<'_>, with_data: bool) -> Result<Stored, BadRow> {
+    let mut columns = Columns::new(row);
+    let id = columns.text().and_then(|text| text.parse().map_err(|_| columns.bad("not an id")));
+    match id {
+        Ok(id) => {
+            session(id, &mut columns, with_data).map_err(|error| BadRow { id: Some(id), error })
+        }
+        Err(error) => Err(BadRow { id: None, error }),
+    }
+}
+
+/// The rest of a row whose id is known.
+fn session(
+    id: SessionId,
+    columns: &mut Columns<'_>,
+    with_data: bool,
+) -> Result<Stored, StoreError> {
+    let format: i64 = columns.value()?;
+    if format != FORMAT {
+        return Err(unknown_format(id, format));
+    }
+    let version = columns.number()?;
+    let secret = SecretHash::from_bytes(columns.value()?);
+    let subject = columns.parsed_if_any(Subject::new)?;
+    let class = columns.parsed(ClassName::new)?;
+    let epochs = Epochs { realm: columns.number()?, subject: columns.number()? };
+    let limits = Limits {
+        idle_timeout: columns.duration()?,
+        absolute_timeout: columns.duration()?,
+        unclaimed_timeout: columns.duration()?,
+    };
+    let mut record = Record::new(id, secret, class, limits, columns.instant()?);
+    record.activated_at = columns.instant_if_any()?;
+    record.reauthenticated_at = columns.instant_if_any()?;
+    record.last_seen_at = columns.instant()?;
+    record.due_at = columns.instant()?;
+    record.next_slot = columns.value()?;
+    record.end = end(columns)?;
+    record.client = Client {
+        address: columns.text_if_any()?.map(Box::from),
+        agent: columns.text_if_any()?.map(Box::from),
+        device: columns.text_if_any()?.map(Box::from),
+    };
+    record.groups = columns.json()?;
+    record.authentications = columns.json()?;
+    record.scopes = scopes(columns)?;
+    record.epochs = epochs;
+    let realm = mark(columns, epochs.realm)?.unwrap_or_default();
+    let own = mark(columns, epochs.subject)?;
+    let floor = columns.number_if_any()?.unwrap_or(0);
+    let marks = Marks { realm, subject: own.unwrap_or_else(|| absent(floor)) };
+    record.subject = subject;
+    let data = if with_data {
+        columns.skip(2);
+        columns.text_if_any()?.map(EncodedData::from_stored)
+    } else {
+        None
+    };
+    Ok(Stored { record, version, data, marks })
+}
+
+pub(crate) fn unknown_format(id: SessionId, format: i64) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unsupported,
+        format!(
+            "session {id}: its row has format {format}, this program knows format {FORMAT}; \
+             use the newer program"
+        ),
+    )
+}
+
+fn end(columns: &mut Columns<'_>) -> Result<Option<End>, StoreError> {
+    let reason = columns.parsed_if_any(Reason::from_code)?;
+    let actor = columns.parsed_if_any(Actor::from_code)?;
+    let at = columns.instant_if_any()?;
+    let observed_at = columns.instant_if_any()?;
+    let purge_at = columns.instant_if_any()?;
+    match (reason, actor, at, observed_at, purge_at) {
+        (None, None, None, None, None) => Ok(None),
+        (Some(reason), Some(actor), Some(at), Some(observed_at), Some(purge_at)) => {
+            Ok(Some(End { reason, actor, at, observed_at, purge_at }))
+        }
+        _ => Err(columns.bad("half an end")),
+    }
+}
+
+/// An entry of a scope as the column `scopes` has it; its last activity is a row of `touches`.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct ScopeColumn {
+    name: ScopeName,
+    slot: u32,
+    entered_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idle_timeout_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    absolute_timeout_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unclaimed_timeout_ms: Option<u64>,
+}
+
+impl From<&ScopeEntry> for ScopeColumn {
+    fn from(entry: &ScopeEntry) -> Self {
+        let millis =
+            |timeout: Option<Duration>| timeout.map(|timeout| millis(timeout).unsigned_abs());
+        Self {
+            name: entry.name.clone(),
+            slot: entry.slot,
+            entered_at: entry.entered_at,
+            idle_timeout_ms: millis(entry.limits.idle_timeout),
+            absolute_timeout_ms: millis(entry.limits.absolute_timeout),
+            unclaimed_timeout_ms: millis(entry.limits.unclaimed_timeout),
+        }
+    }
+}
+
+fn scopes(columns: &mut Columns<'_>) -> Result<Vec<ScopeEntry>, StoreError> {
+    let entries: Vec<ScopeColumn> = columns.json()?;
+    let seen: BTreeMap<u32, Timestamp> = columns.json()?;
+    entries
+        .into_iter()
+        .map(|entry| {
+            let last_seen_at =
+                *seen.get(&entry.slot).ok_or_else(|| columns.bad("no touch of a scope"))?;
+            Ok(ScopeEntry {
+                name: entry.name,
+                slot: entry.slot,
+                limits: Limits {
+                    idle_timeout: entry.idle_timeout_ms.map(Duration::from_millis),
+                    absolute_timeout: entry.absolute_timeout_ms.map(Duration::from_millis),
+                    unclaimed_timeout: entry.unclaimed_timeout_ms.map(Duration::from_millis),
+                },
+                entered_at: entry.entered_at,
+                last_seen_at,
+            })
+        })
+        .collect()
+}
+
+/// Reads `version, epoch, stamp, raises` of a mark; `None` if it is not there.
+pub(crate) fn mark(
+    columns: &mut Columns<'_>,
+    issued_under: u64,
+) -> Result<Option<Mark>, StoreError> {
+    let Some(version) = columns.number_if_any()? else {
+        columns.skip(3);
+        return Ok(None);
+    };
+    let epoch = columns.number()?;
+    let stamp = columns.bytes_if_any()?.map(Stamp::new);
+    let raises: RaiseLog = columns.json()?;
+    Ok(Some(Mark { version, epoch, stamp, raise: raises.first_above(issued_under).cloned() }))
+}
+
+/// The mark of a subject that has none.
+pub(crate) fn absent(floor: u64) -> Mark {
+    Mark { version: floor, epoch: floor, ..Mark::default() }
+}
+
+/// Reads a row of `events`: all columns but `realm`, in their order.
+pub(crate) fn event(row: &Row<'_>) -> Result<StoredEvent, StoreError> {
+    let mut columns = Columns::new(row);
+    Ok(StoredEvent {
+        sequence: columns.number()?,
+        change: ChangeId::from_bytes(columns.value()?),
+        event: Event {
+            kind: columns.parsed(EventKind::from_code)?,
+            session: columns.parsed_if_any(str::parse)?,
+            subject: columns.parsed_if_any(Subject::new)?,
+            reason: columns.parsed_if_any(Reason::from_code)?,
+            actor: columns.parsed(Actor::from_code)?,
+            at: columns.instant()?,
+            observed_at: columns.instant()?,
+            purge_at: columns.instant()?,
+            detail: columns.json()?,
+        },
+    })
+}
+
+/// A duration as a column has it: whole milliseconds, at most as many as an instant may have.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The columns of a row, one after the other.
+pub(crate) struct Columns<'a> {
+    row: &'a Row<'a>,
+    next: usize,
+}
+
+impl<'a> Columns<'a> {
+    pub(crate) fn new(row: &'a Row<'a>) -> Self {
+        Self { row, next: 0 }
+    }
+
+    fn skip(&mut self, columns: usize) {
+        self.next += columns;
+    }
+
+    /// The error of the column that was read last.
+    fn bad(&self, why: impl std::fmt::Display) -> StoreError {
+        let column = self.next.saturating_sub(1);
+        let name = self.row.as_ref().column_name(column).unwrap_or("?");
+        let first = self.row.get_ref(0).ok().and_then(|value| match value {
+            ValueRef::Text(text) => std::str::from_utf8(text).ok().map(str::to_owned),
+            ValueRef::Integer(number) => Some(number.to_string()),
+            _ => None,
+        });
+        StoreError::corrupt(format!("row {:?}, column {name}: {why}", first.unwrap_or_default()))
+    }
+
+    fn value<T: FromSql>(&mut self) -> Result<T, StoreError> {
+        let value = self.row.get(self.next);
+        self.next += 1;
+        value.map_err(|error| self.bad("it is not of the right type").with_source(error))
+    }
+
+    pub(crate) fn number(&mut self) -> Result<u64, StoreError> {
+        let number: i64 = self.value()?;
+        u64::try_from(number).map_err(|_| self.bad("it is negative"))
+    }
+
+    pub(crate) fn number_if_any(&mut self) -> Result<Option<u64>, StoreError> {
+        let number: Option<i64> = self.value()?;
+        number.map(u64::try_from).transpose().map_err(|_| self.bad("it is negative"))
+    }
+
+    fn instant(&mut self) -> Result<Timestamp, StoreError> {
+        self.value().map(Timestamp::from_millis)
+    }
+
+    fn instant_if_any(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.value::<Option<i64>>()?.map(Timestamp::from_millis))
+    }
+
+    fn duration(&mut self) -> Result<Option<Duration>, StoreError> {
+        Ok(self.number_if_any()?.map(Duration::from_millis))
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'a str, StoreError> {
+        self.text_if_any()?.ok_or_else(|| self.bad("it is missing"))
+    }
+
+    fn text_if_any(&mut self) -> Result<Option<&'a str>, StoreError> {
+        let value = self.row.get_ref(self.next);
+        self.next += 1;
+        value
+            .map_err(|error| self.bad("it cannot be read").with_source(error))?
+            .as_str_or_null()
+            .map_err(|_| self.bad("it is no text"))
+    }
+
+    fn bytes_if_any(&mut self) -> Result<Option<&'a [u8]>, StoreError> {
+        let value = self.row.get_ref(self.next);
+        self.next += 1;
+        value
+            .map_err(|error| self.bad("it cannot be read").with_source(error))?
+            .as_blob_or_null()
+            .map_err(|_| self.bad("it is no blob"))
+    }
+
+    fn parsed<T, E: std::fmt::Display>(
+        &mut self,
+        parse: impl FnOnce(&'a str) -> Result<T, E>,
+    ) -> Result<T, StoreError> {
+        parse(self.text()?).map_err(|error| self.bad(error))
+    }
+
+    fn parsed_if_any<T, E: std::fmt::Display>(
+        &mut self,
+        parse: impl FnOnce(&'a str) -> Result<T, E>,
+    ) -> Result<Option<T>, StoreError> {
+        self.text_if_any()?.map(parse).transpose().map_err(|error| self.bad(error))
+    }
+
+    /// A list or a map; NULL is the empty one.
+    pub(crate) fn json<T: Default + Deserialize<'a>>(&mut self) -> Result<T, StoreError> {
+        match self.text_if_any()? {
+            None => Ok(T::default()),
+            Some(text) => serde_json::from_str(text).map_err(|error| self.bad(error)),
+        }
+    }
+}

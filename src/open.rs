@@ -1,0 +1,84 @@
+//! Opening a store by its URL.
+
+use std::sync::Arc;
+
+use session_core::{SessionStore, StoreError};
+
+/// Opens the store that a URL names.
+///
+/// | URL | store | feature |
+/// |---|---|---|
+/// | `memory:` | this process's memory | `memory` |
+/// | `sqlite://FILE` | an SQLite file, made if it is not there; a relative path, or an absolute one: `sqlite:///var/lib/app/sessions.db` | `sqlite` |
+///
+/// ```
+/// # pollster::block_on(async {
+/// let store = session_engine::open("memory:").await.unwrap();
+/// let error = session_engine::open("mysql://localhost").await.unwrap_err();
+/// assert_eq!(error.to_string(), "no store is named by \"mysql\": known are memory:, sqlite://FILE");
+/// # });
+/// ```
+///
+/// # Errors
+/// The URL names no store, or one whose feature is not compiled in, or the store cannot be opened.
+pub async fn open(url: &str) -> Result<Arc<dyn SessionStore>, OpenError> {
+    let (scheme, rest) = url.split_once(':').ok_or(OpenError::NoScheme)?;
+    match scheme {
+        "memory" => memory(),
+        "sqlite" => sqlite(rest.strip_prefix("//").unwrap_or(rest)),
+        // Not the whole URL: it may hold a password.
+        other => Err(OpenError::UnknownScheme(other.chars().take(32).collect())),
+    }
+}
+
+#[cfg(feature = "memory")]
+fn memory() -> Result<Arc<dyn SessionStore>, OpenError> {
+    Ok(Arc::new(session_core::MemoryStore::new()))
+}
+
+#[cfg(not(feature = "memory"))]
+fn memory() -> Result<Arc<dyn SessionStore>, OpenError> {
+    Err(OpenError::MissingFeature("memory"))
+}
+
+#[cfg(feature = "sqlite")]
+fn sqlite(path: &str) -> Result<Arc<dyn SessionStore>, OpenError> {
+    if path.is_empty() {
+        return Err(OpenError::NoPath);
+    }
+    Ok(Arc::new(session_sqlite::SqliteStore::open(path)?))
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn sqlite(_: &str) -> Result<Arc<dyn SessionStore>, OpenError> {
+    Err(OpenError::MissingFeature("sqlite"))
+}
+
+/// A URL opens no store.
+///
+/// ```
+/// # pollster::block_on(async {
+/// use session_engine::OpenError;
+///
+/// assert!(matches!(session_engine::open("sessions.db").await, Err(OpenError::NoScheme)));
+/// # });
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It is no URL.
+    #[error("a store's URL begins with its kind: memory:, sqlite://FILE")]
+    NoScheme,
+    /// It names a kind of store that does not exist.
+    #[error("no store is named by {0:?}: known are memory:, sqlite://FILE")]
+    UnknownScheme(String),
+    /// It names a store that is not compiled in.
+    #[error("this program was built without the feature {0:?} of session-engine")]
+    MissingFeature(&'static str),
+    /// It names no file.
+    #[error("the URL names no file: sqlite://FILE")]
+    NoPath,
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -101,24 +101,27 @@ impl CookieConfig {
     /// be told (RFC 6265bis, 5.8.3: their order says nothing). Whatever else the headers hold is passed over.
     /// Takes time in proportion to their length, and costs no I/O.
     pub fn find<'h>(&self, headers: impl IntoIterator<Item = &'h [u8]>) -> Presented {
-        let mut found = Presented::Nothing;
-        for header in headers {
-            // What is not UTF-8 belongs to other cookies, or makes our value no token.
-            let text = String::from_utf8_lossy(header);
-            for cookie in Cookie::split_parse(text.as_ref()).flatten() {
-                if cookie.name() != self.name {
-                    continue;
-                }
-                found = match found {
-                    Presented::Nothing => match SessionToken::parse(cookie.value()) {
-                        Ok(token) => Presented::Token(token),
-                        Err(_) => Presented::Malformed,
-                    },
-                    _ => Presented::Ambiguous,
-                };
-            }
+        let mut values = headers.into_iter().flat_map(|header| self.values(header));
+        match (values.next(), values.next()) {
+            (None, _) => Presented::Nothing,
+            (Some(value), None) => std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| SessionToken::parse(text).ok())
+                .map_or(Presented::Malformed, Presented::Token),
+            (Some(_), Some(_)) => Presented::Ambiguous,
         }
-        found
+    }
+
+    /// The values of the cookies of our name in one header.
+    ///
+    /// Nothing is trimmed but the header's own white space, space and tab: a cookie named U+2000 and then ours
+    /// is one that any neighbouring host may set, because to a browser it does not begin with `__Host-`. Parsers
+    /// that trim it, or decode names, let it through.
+    fn values<'h>(&self, header: &'h [u8]) -> impl Iterator<Item = &'h [u8]> + use<'_, 'h> {
+        header.split(|byte| *byte == b';').filter_map(|pair| {
+            let rest = trimmed(pair).strip_prefix(self.name.as_bytes())?;
+            rest.strip_prefix(b"=")
+        })
     }
 
     /// The value of the `Set-Cookie` header that gives the browser a token. It holds the secret.
@@ -147,6 +150,13 @@ impl CookieConfig {
             .same_site(if self.strict { SameSite::Strict } else { SameSite::Lax })
             .build()
     }
+}
+
+fn trimmed(mut pair: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = pair {
+        pair = rest;
+    }
+    pair
 }
 
 /// Browsers keep no cookie for longer (RFC 6265bis, 5.5).
@@ -242,6 +252,44 @@ mod tests {
         }
         // A cookie without a name whose value looks like ours (RFC 6265bis, 5.7).
         assert_eq!(found(&[format!("=__Host-id={}", *text).as_bytes()]), "nothing");
+        assert_eq!(found(&[b"__Host-id"]), "nothing");
+    }
+
+    #[test]
+    fn only_the_white_space_of_the_header_is_passed_over() {
+        let text = token().expose();
+        let own = format!("a=1;\t __Host-id={} \t;b=2", *text);
+        assert_eq!(found(&[own.as_bytes()]), "token");
+        // A neighbouring host may set these: to a browser they do not begin with the prefix.
+        let spaces =
+            ["\u{2000}", "\u{a0}", "\u{85}", "\u{3000}", "\u{feff}", "\u{b}", "\u{c}", "\r", "\n"];
+        for space in spaces {
+            let before = format!("{space}__Host-id={}", *text);
+            assert_eq!(found(&[before.as_bytes()]), "nothing", "{space:?} before the name");
+            let after = format!("__Host-id{space}={}", *text);
+            assert_eq!(found(&[after.as_bytes()]), "nothing", "{space:?} after the name");
+            let value = format!("__Host-id={space}{}", *text);
+            assert_eq!(found(&[value.as_bytes()]), "malformed", "{space:?} before the value");
+            let both = format!("{space}__Host-id=x; __Host-id={}", *text);
+            assert_eq!(found(&[both.as_bytes()]), "token", "{space:?} on another cookie");
+        }
+        assert_eq!(found(&[format!("__Host-id ={}", *text).as_bytes()]), "nothing");
+    }
+
+    #[test]
+    fn a_mebibyte_of_header_is_read_once() {
+        use session_core::{Clock, SystemClock};
+
+        let text = token().expose();
+        let clock = SystemClock;
+        for filler in ["a=b; ", ";", "=", "__Host-id", " ", "\u{2000}", "__Host-id=;"] {
+            let mut header = filler.repeat((1 << 20) / filler.len());
+            header.push_str(&format!("; __Host-id={}", *text));
+            let start = clock.now();
+            found(&[header.as_bytes()]);
+            // In time that grows with the square of the length it would be hours.
+            assert!(clock.now().since(start) < Duration::from_secs(10), "{filler:?}");
+        }
     }
 
     #[test]
@@ -251,8 +299,8 @@ mod tests {
         assert_eq!(found(&[both.as_bytes()]), "ambiguous");
         let same = format!("__Host-id={}; __Host-id={}", *one, *one);
         assert_eq!(found(&[same.as_bytes()]), "ambiguous");
-        let spaced = format!("__Host-id={}; __Host-id ={}", *one, *two);
-        assert_eq!(found(&[spaced.as_bytes()]), "ambiguous");
+        let close = format!("__Host-id={};__Host-id={}", *one, *two);
+        assert_eq!(found(&[close.as_bytes()]), "ambiguous");
         let split = [format!("__Host-id={}", *one), "__Host-id=x".to_owned()];
         assert_eq!(found(&[split[0].as_bytes(), split[1].as_bytes()]), "ambiguous");
     }

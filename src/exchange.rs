@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use session_core::{
-    Answer, ChangeSet, ClassName, Data, End, Error, Issued, LoggedIn, Login, NewSession, Revoked,
-    Session, SessionToken, Sessions, Subject,
+    Answer, ChangeSet, Data, End, Error, Issued, LoggedIn, Login, LoginTicket, NewSession, Reason,
+    Revoked, Session, Sessions, StoreErrorKind, Subject, Timestamp,
 };
 
 use crate::cookie::{CookieConfig, Presented};
@@ -66,8 +67,9 @@ impl Gate {
             }
         }
         let presented = self.cookie.find(cookies);
-        let state = State { passive, answer: None, effect: Effect::None, asked: false };
-        let inner = Inner { gate: self.clone(), presented, state: Mutex::new(state) };
+        let state = State { passive, ..State::default() };
+        let begun_at = self.sessions.now();
+        let inner = Inner { gate: self.clone(), presented, begun_at, state: Mutex::new(state) };
         Exchange { inner: Arc::new(inner) }
     }
 }
@@ -75,7 +77,8 @@ impl Gate {
 /// The exchange of one request and its response. Clones are the same exchange.
 ///
 /// The session is loaded when first asked for. Each change is committed when it is made, and its error is the
-/// handler's to see; what the browser must be told is collected until [`Exchange::finish`].
+/// handler's to see; what the browser must be told is collected until [`Exchange::finish`]. Changes are to be
+/// made one after the other: two at once may both begin a session, of which the browser holds the last.
 ///
 /// ```
 /// use session_engine::exchange::Exchange;
@@ -94,20 +97,30 @@ pub struct Exchange {
 struct Inner {
     gate: Gate,
     presented: Presented,
+    begun_at: Timestamp,
     state: Mutex<State>,
 }
 
+#[derive(Default)]
 struct State {
     passive: bool,
     answer: Option<Answer<Session>>,
+    /// Another request has ended the session, or taken over its secret, while this one held it.
+    lost: bool,
     effect: Effect,
     asked: bool,
+    finished: bool,
 }
 
+/// For that long after a login a browser may still send the token that it replaced.
+const DELIVERY: Duration = Duration::from_secs(60);
+
 /// What the browser must be told of its cookie. The last change that was committed decides.
+#[derive(Default)]
 enum Effect {
+    #[default]
     None,
-    Issue(SessionToken, ClassName),
+    Issue(Box<Issued>),
     Remove,
 }
 
@@ -156,8 +169,9 @@ impl Exchange {
         self.state().passive = true;
     }
 
-    /// What the request presented.
+    /// What the request presented. Costs no I/O.
     pub fn presented(&self) -> &Presented {
+        self.state().asked = true;
         &self.inner.presented
     }
 
@@ -170,17 +184,22 @@ impl Exchange {
     /// ([`Sessions::begin_login`]). The session that the request holds is replaced, whether anonymous or
     /// somebody's; the keys in `carry` go over to the new one.
     ///
+    /// A session whose row is damaged has nothing to carry over, and does not keep its holder from signing in.
+    ///
     /// # Errors
-    /// As for [`Sessions::login`]. Nobody is signed in.
+    /// As for [`Sessions::login`]; [`Error::Answered`] after [`Exchange::finish`]. Nobody is signed in.
     pub async fn login(
         &self,
-        ticket: &session_core::LoginTicket,
+        ticket: &LoginTicket,
         login: Login,
         carry: &[&str],
     ) -> Result<LoggedIn, Error> {
-        let login = match self.session().await? {
-            Some(session) => login.replacing(session, carry),
-            None => login,
+        self.may_issue()?;
+        let login = match self.session().await {
+            Ok(Some(session)) => login.replacing(session, carry),
+            Ok(None) => login,
+            Err(Error::Store(error)) if error.kind() == StoreErrorKind::Corrupt => login,
+            Err(error) => return Err(error),
         };
         let outcome = self.sessions().login(ticket, login).await?;
         if let LoggedIn::Issued(issued, _) = &outcome {
@@ -193,34 +212,47 @@ impl Exchange {
     ///
     /// # Errors
     /// The store fails.
-    pub async fn begin_login(&self, subject: &Subject) -> Result<session_core::LoginTicket, Error> {
+    pub async fn begin_login(&self, subject: &Subject) -> Result<LoginTicket, Error> {
         self.state().asked = true;
         self.sessions().begin_login(subject).await
     }
 
     /// Edits the data of the session, key by key. A request without a live session gets one, nobody's, if the
-    /// edits leave anything to store. If the session ends under the handler's hands, nothing is written.
+    /// edits leave anything to store.
+    ///
+    /// Nothing is written, and no session begun, if another request has ended the session while this one held
+    /// it, or if a login has replaced the one that it presents, less than a minute before the request began or
+    /// since: its browser holds a newer token, or is about to. A browser that presents the old one for longer
+    /// has never had the answer of that login.
     ///
     /// # Errors
-    /// As for [`Sessions::edit`] and [`Sessions::create`].
+    /// As for [`Sessions::edit`] and [`Sessions::create`]; [`Error::Answered`] if a session would begin after
+    /// [`Exchange::finish`].
     pub async fn edit(&self, edits: &ChangeSet) -> Result<Answer<()>, Error> {
-        match self.session().await? {
-            Some(session) => Ok(self.saw(self.sessions().edit(&session, edits).await?)),
-            None => self.create(|data| edits.apply(data)).await,
+        match self.answer().await? {
+            Answer::Live(session) => Ok(self.saw(self.sessions().edit(&session, edits).await?)),
+            Answer::Ended(end) if self.is_over(Some(&end)) => Ok(Answer::Ended(end)),
+            Answer::Absent if self.is_over(None) => Ok(Answer::Absent),
+            _ => self.create(|data| edits.apply(data)).await.map(Answer::Live),
         }
     }
 
-    /// Edits the data of the session by a function, which is run again when another request wins. A request
-    /// without a live session gets one, nobody's, if the function leaves anything to store. If the session
-    /// ends under the handler's hands, nothing is written.
+    /// Edits the data of the session by a function, which is run again on the newest data when another request
+    /// wins. Begins a session, or writes nothing, as [`Exchange::edit`] does.
     ///
     /// # Errors
-    /// As for [`Sessions::update`] and [`Sessions::create`].
+    /// As for [`Sessions::update`] and [`Sessions::create`]; [`Error::Answered`] if a session would begin after
+    /// [`Exchange::finish`].
     pub async fn update<T: Send>(
         &self,
         edit: impl FnMut(&mut Data) -> T + Send,
     ) -> Result<Answer<T>, Error> {
-        let Some(session) = self.session().await? else { return self.create(edit).await };
+        let session = match self.answer().await? {
+            Answer::Live(session) => session,
+            Answer::Ended(end) if self.is_over(Some(&end)) => return Ok(Answer::Ended(end)),
+            Answer::Absent if self.is_over(None) => return Ok(Answer::Absent),
+            _ => return self.create(edit).await.map(Answer::Live),
+        };
         let mut value = None;
         let answer = self.sessions().update(&session, edit).await?.map(|(session, new)| {
             value = Some(new);
@@ -233,20 +265,31 @@ impl Exchange {
         })
     }
 
-    async fn create<T>(&self, mut edit: impl FnMut(&mut Data) -> T) -> Result<Answer<T>, Error> {
+    /// Whether the browser's session has gone over to another request: what this one writes belongs to no new
+    /// session, whose cookie would take the newer one away.
+    fn is_over(&self, end: Option<&End>) -> bool {
+        let on_its_way =
+            |end: &End| end.reason == Reason::Replaced && self.inner.begun_at < end.at + DELIVERY;
+        self.state().lost || end.is_some_and(on_its_way)
+    }
+
+    async fn create<T>(&self, mut edit: impl FnMut(&mut Data) -> T) -> Result<T, Error> {
         let mut data = Data::default();
         let value = edit(&mut data);
         if !data.is_empty() {
+            self.may_issue()?;
             let issued =
                 self.sessions().create(NewSession { data, ..NewSession::default() }).await?;
             self.now_holds(&issued);
         }
-        Ok(Answer::Live(value))
+        Ok(value)
     }
 
-    /// Notes how the session stands now.
+    /// Notes how the session that the request held stands now.
     fn saw(&self, answer: Answer<Session>) -> Answer<()> {
-        self.state().answer = Some(answer.clone());
+        let mut state = self.state();
+        state.lost = !matches!(answer, Answer::Live(_));
+        state.answer = Some(answer.clone());
         answer.map(|_| ())
     }
 
@@ -254,13 +297,14 @@ impl Exchange {
     /// is no live session.
     ///
     /// # Errors
-    /// As for [`Sessions::rotate`].
+    /// As for [`Sessions::rotate`]; [`Error::Answered`] after [`Exchange::finish`].
     pub async fn rotate(&self) -> Result<bool, Error> {
         let Some(session) = self.session().await? else { return Ok(false) };
+        self.may_issue()?;
         match self.sessions().rotate(&session).await? {
             Answer::Live(issued) => self.now_holds(&issued),
             gone => {
-                self.state().answer = Some(gone.map(|issued| issued.session));
+                let _: Answer<()> = self.saw(gone.map(|issued| issued.session));
                 return Ok(false);
             }
         }
@@ -281,6 +325,7 @@ impl Exchange {
         };
         let mut state = self.state();
         state.answer = Some(answer);
+        state.lost = !ended;
         if ended {
             state.effect = Effect::Remove;
         }
@@ -292,20 +337,22 @@ impl Exchange {
     /// `set-cookie` if a token was issued or the session was ended here. `cache-control: no-store` and
     /// `vary: cookie` whenever the session was asked for, so that no cache gives one user's answer to another;
     /// `cache-control` replaces the handler's own, the others are added to it.
+    ///
+    /// From then on no token can be issued ([`Error::Answered`]); a session that the browser holds can still be
+    /// read, edited and ended.
     pub fn finish(&self) -> Vec<(&'static str, String)> {
-        let state = self.state();
+        let mut state = self.state();
+        state.finished = true;
+        let cookie = &self.inner.gate.cookie;
         let mut headers = Vec::new();
         match &state.effect {
             Effect::None => {}
-            Effect::Issue(token, class) => {
-                let until = match &state.answer {
-                    Some(Answer::Live(session)) => session.absolute_deadline(),
-                    _ => self.sessions().now(),
-                };
-                let lives_for = until.since(self.sessions().now());
-                headers.push(("set-cookie", self.inner.gate.cookie.issue(token, class, lives_for)));
+            Effect::Issue(issued) => {
+                let Issued { token, session } = &**issued;
+                let lives_for = session.absolute_deadline().since(self.sessions().now());
+                headers.push(("set-cookie", cookie.issue(token, session.class(), lives_for)));
             }
-            Effect::Remove => headers.push(("set-cookie", self.inner.gate.cookie.removal())),
+            Effect::Remove => headers.push(("set-cookie", cookie.removal())),
         }
         if state.asked {
             headers.push(("cache-control", "no-store".to_owned()));
@@ -314,13 +361,18 @@ impl Exchange {
         headers
     }
 
-    fn now_holds(&self, issued: &Issued) {
-        let mut state = self.state();
-        state.effect = Effect::Issue(issued.token.clone(), issued.session.class().clone());
-        state.answer = Some(Answer::Live(issued.session.clone()));
+    fn may_issue(&self) -> Result<(), Error> {
+        if self.state().finished { Err(Error::Answered) } else { Ok(()) }
     }
 
-    // Whoever panicked while holding it has left a whole state: each is written in one assignment.
+    fn now_holds(&self, issued: &Issued) {
+        let mut state = self.state();
+        state.effect = Effect::Issue(Box::new(issued.clone()));
+        state.answer = Some(Answer::Live(issued.session.clone()));
+        state.lost = false;
+    }
+
+    // Whoever panicked while holding it has left a whole state.
     fn state(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -333,7 +385,8 @@ impl fmt::Debug for Exchange {
 }
 
 /// The status to answer an error of the engine with: 503 when the store or the source of randomness fails, 413
-/// when the data would be too large, 500 when what is stored is damaged or not of the type asked for.
+/// when the data would be too large, 500 when what is stored is damaged or not of the type asked for, and for
+/// other mistakes that trying again does not mend.
 ///
 /// ```
 /// use session_engine::exchange::status_code;
@@ -350,186 +403,14 @@ pub fn status_code(error: &Error) -> u16 {
             | DataError::ValueTooLarge { .. }
             | DataError::TooLarge { .. },
         ) => 413,
-        Error::Data(_) => 500,
+        Error::Store(error) => match error.kind() {
+            StoreErrorKind::Corrupt | StoreErrorKind::Unsupported | StoreErrorKind::Invalid => 500,
+            _ => 503,
+        },
+        Error::Data(_) | Error::Answered => 500,
         _ => 503,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use session_core::{ManualClock, MemoryStore, Timestamp};
-
-    use super::*;
-
-    struct Browser {
-        gate: Gate,
-        cookie: Option<String>,
-    }
-
-    impl Browser {
-        fn begin(&self) -> Exchange {
-            let header = self.cookie.as_ref().map(|cookie| ("Cookie", cookie.as_bytes()));
-            self.gate.begin(header)
-        }
-
-        /// Takes the response's headers as a browser does.
-        fn end(&mut self, exchange: &Exchange) -> Vec<(&'static str, String)> {
-            let headers = exchange.finish();
-            for (name, value) in &headers {
-                if *name == "set-cookie" {
-                    let pair = value.split(';').next().unwrap_or_default().to_owned();
-                    self.cookie = (!pair.ends_with('=')).then_some(pair);
-                }
-            }
-            headers
-        }
-
-        async fn sign_in(&mut self) {
-            let exchange = self.begin();
-            let alice = Subject::new("alice").unwrap();
-            let ticket = exchange.begin_login(&alice).await.unwrap();
-            let outcome =
-                exchange.login(&ticket, Login::new("password"), &["basket"]).await.unwrap();
-            assert!(outcome.issued().is_some());
-            self.end(&exchange);
-        }
-    }
-
-    fn browser() -> (Browser, ManualClock) {
-        let clock = ManualClock::at(Timestamp::from_millis(1_000_000_000_000));
-        let store = Arc::new(MemoryStore::new());
-        let sessions = Sessions::builder(store).clock(clock.clone()).build();
-        (Browser { gate: Gate::new(sessions, CookieConfig::new()), cookie: None }, clock)
-    }
-
-    #[test]
-    fn a_request_that_never_asks_gets_no_header() {
-        let (browser, _) = browser();
-        assert!(browser.begin().finish().is_empty());
-    }
-
-    #[test]
-    fn an_answer_that_depends_on_the_cookie_is_kept_out_of_caches() {
-        pollster::block_on(async {
-            let (mut browser, _) = browser();
-            let exchange = browser.begin();
-            assert!(exchange.session().await.unwrap().is_none());
-            let headers = browser.end(&exchange);
-            assert_eq!(headers, [("cache-control", "no-store".into()), ("vary", "cookie".into())]);
-        });
-    }
-
-    #[test]
-    fn the_first_write_makes_a_session_and_a_login_replaces_it() {
-        pollster::block_on(async {
-            let (mut browser, _) = browser();
-            let exchange = browser.begin();
-            let edits = ChangeSet::new().set("basket", [1]).unwrap().set("draft", 2).unwrap();
-            assert_eq!(exchange.edit(&edits).await.unwrap(), Answer::Live(()));
-            browser.end(&exchange);
-            let anonymous = browser.cookie.clone().unwrap();
-
-            browser.sign_in().await;
-            assert_ne!(browser.cookie.as_ref().unwrap(), &anonymous);
-            let session = browser.begin().session().await.unwrap().unwrap();
-            assert_eq!(session.get("basket").unwrap(), Some([1]));
-            assert_eq!(session.get::<u8>("draft").unwrap(), None, "only what is on the list");
-
-            browser.cookie = Some(anonymous);
-            let end = browser.begin().ended().await.unwrap().unwrap();
-            assert_eq!(end.reason, session_core::Reason::Replaced);
-        });
-    }
-
-    #[test]
-    fn edits_that_leave_nothing_store_nothing() {
-        pollster::block_on(async {
-            let (mut browser, _) = browser();
-            let exchange = browser.begin();
-            let removed = exchange.edit(&ChangeSet::new().remove("basket")).await.unwrap();
-            assert_eq!(removed, Answer::Live(()));
-            browser.end(&exchange);
-            assert_eq!(browser.cookie, None);
-        });
-    }
-
-    #[test]
-    fn only_the_request_that_ends_a_session_removes_the_cookie() {
-        pollster::block_on(async {
-            let (mut browser, _) = browser();
-            browser.sign_in().await;
-            let (first, parallel) = (browser.begin(), browser.begin());
-            assert!(parallel.session().await.unwrap().is_some());
-            first.sign_out().await.unwrap();
-            parallel.sign_out().await.unwrap();
-            let removal = ("set-cookie", CookieConfig::new().removal());
-            assert!(first.finish().contains(&removal));
-            assert!(!parallel.finish().contains(&removal));
-            let late = browser.begin();
-            assert!(late.session().await.unwrap().is_none());
-            assert!(!late.finish().contains(&removal));
-        });
-    }
-
-    #[test]
-    fn a_write_to_a_session_that_ends_meanwhile_is_written_to_nobody() {
-        pollster::block_on(async {
-            let (mut browser, _) = browser();
-            browser.sign_in().await;
-            let (slow, other) = (browser.begin(), browser.begin());
-            assert!(slow.session().await.unwrap().is_some());
-            other.sign_out().await.unwrap();
-            let answer = slow.update(|data| data.set("note", "late").unwrap()).await.unwrap();
-            assert!(matches!(answer, Answer::Ended(_)));
-            assert!(slow.finish().iter().all(|(name, _)| *name != "set-cookie"));
-        });
-    }
-
-    #[test]
-    fn a_prefetch_records_no_activity() {
-        pollster::block_on(async {
-            let (mut browser, clock) = browser();
-            browser.sign_in().await;
-            let start = browser.begin().session().await.unwrap().unwrap().last_seen_at();
-            clock.advance(Duration::from_secs(600));
-            let cookie = browser.cookie.clone().unwrap();
-            let headers =
-                [("cookie", cookie.as_bytes()), ("Sec-Purpose", b"prefetch;prerender".as_slice())];
-            let prefetch = browser.gate.begin(headers);
-            assert_eq!(prefetch.session().await.unwrap().unwrap().last_seen_at(), start);
-            assert!(browser.begin().session().await.unwrap().unwrap().last_seen_at() > start);
-        });
-    }
-
-    #[test]
-    fn rotation_hands_out_the_new_token() {
-        pollster::block_on(async {
-            let (mut browser, _) = browser();
-            browser.sign_in().await;
-            let old = browser.cookie.clone();
-            let exchange = browser.begin();
-            assert!(exchange.rotate().await.unwrap());
-            browser.end(&exchange);
-            assert_ne!(browser.cookie, old);
-            assert!(browser.begin().session().await.unwrap().is_some());
-            browser.cookie = old;
-            assert!(browser.begin().session().await.unwrap().is_none());
-        });
-    }
-
-    #[test]
-    fn nothing_shows_the_token() {
-        pollster::block_on(async {
-            let (mut browser, _) = browser();
-            browser.sign_in().await;
-            let exchange = browser.begin();
-            let session = exchange.session().await.unwrap();
-            let secret = &browser.cookie.as_ref().unwrap()["__Host-id=ses1_".len() + 22..];
-            let shown = format!("{exchange:?} {session:?} {:?}", browser.gate);
-            assert!(!shown.contains(secret), "{shown}");
-        });
-    }
-}
+mod tests;

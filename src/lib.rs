@@ -14,3 +14,7 @@ mod open;
 
 pub use open::{OpenError, open};
 pub use session_core::*;
+
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../docs/guide/frameworks.md")]
+mod guide {}

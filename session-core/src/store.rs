@@ -31,6 +31,8 @@ use crate::{
 /// - **Values and errors.** Expected outcomes are values. An error says that the system is broken, and
 ///   nothing was changed unless it says [`OutcomeUnknown`](crate::StoreErrorKind::OutcomeUnknown).
 /// - **Rows by themselves.** A row that cannot be read is an error of its own, and harms no other.
+/// - **Values as they are.** Texts, instants and data come back as they were written. Durations have whole
+///   milliseconds: what is finer may be cut off, and what is longer than `i64::MAX` of them kept as that.
 ///
 /// An implementation that wraps another should be written with
 /// `#[deny(clippy::missing_trait_methods)]`. There are no default bodies: each method means something.
@@ -46,9 +48,9 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// one instant. `None` if there is no such row. One round trip.
     async fn load(&self, realm: &Realm, id: SessionId) -> Result<Option<Stored>, StoreError>;
 
-    /// Reads the mark of the realm, and that of a subject if one is given. A mark that was never written has
-    /// version and epoch 0; one that was erased, the realm's floor (see [`SessionStore::erase`]). One round
-    /// trip.
+    /// Reads the mark of the realm, and that of a subject if one is given. A subject's mark that is not there
+    /// has the realm's floor for version and epoch: 0, until a mark is erased (see
+    /// [`SessionStore::erase`]). One round trip.
     async fn marks(&self, realm: &Realm, subject: Option<&Subject>) -> Result<Marks, StoreError>;
 
     /// Carries out a change: all of it, or nothing.

@@ -4,7 +4,7 @@ use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
-use session_core::{Error, Session};
+use session_core::{DataError, Error, Session};
 
 use crate::exchange::{Exchange, status_code};
 
@@ -52,7 +52,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for Live {
     }
 }
 
-/// Why a request does not reach its handler.
+/// Why a request is not answered by its handler: an extractor refuses it, or the handler passes on an error of
+/// the engine with `?`.
 ///
 /// ```
 /// use axum_core::response::IntoResponse;
@@ -69,6 +70,18 @@ pub enum Rejection {
     Failed(Error),
     /// The [layer](super::tower::SessionLayer) is missing: 500.
     NoLayer,
+}
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<DataError> for Rejection {
+    fn from(error: DataError) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 impl IntoResponse for Rejection {

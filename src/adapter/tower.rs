@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, COOKIE, Entry, HeaderName, HeaderValue, SET_COOKIE};
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -76,6 +76,10 @@ where
         let headers =
             request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let exchange = self.gate.begin(headers);
+        if let Entry::Occupied(mut cookies) = request.headers_mut().entry(COOKIE) {
+            // So that no service behind this one logs the token with the headers.
+            cookies.iter_mut().for_each(|value| value.set_sensitive(true));
+        }
         request.extensions_mut().insert(exchange.clone());
         SessionFuture { response: self.inner.call(request), exchange }
     }
@@ -110,7 +114,7 @@ where
             let name = HeaderName::from_static(name);
             // What the exchange writes is ASCII without control characters.
             let Ok(mut value) = HeaderValue::try_from(value) else { continue };
-            if name == http::header::SET_COOKIE {
+            if name == SET_COOKIE {
                 value.set_sensitive(true);
             }
             if name == CACHE_CONTROL {

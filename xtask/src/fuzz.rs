@@ -63,7 +63,13 @@ fn fuzz(workspace: &Workspace, built: &Path, target: &str, seconds: u32) -> Resu
     command.arg(corpus).arg(directory.join("seeds").join(target));
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
     command.arg(format!("-max_total_time={seconds}"));
-    command.args(["-timeout=10", "-rss_limit_mb=2048", "-verbosity=0", "-print_final_stats=1"]);
+    command.args([
+        "-timeout=10",
+        "-rss_limit_mb=2048",
+        "-verbosity=0",
+        "-print_funcs=0",
+        "-print_final_stats=1",
+    ]);
     run::show(&mut command)
 }
 

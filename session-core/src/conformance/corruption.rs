@@ -119,3 +119,26 @@ pub async fn a_corrupt_record_stops_no_revocation(bed: &Bed) {
     let purged = bed.store().purge(bed.realm(), bed.at(3_601), super::bed::at_most(10)).await;
     assert_eq!(purged.expect("a purge is answered").records, 1, "tombstones are removed");
 }
+
+/// A damaged record at the head of the due stops no sweep, however small its limit: it is reported, the sessions
+/// behind it are ended, and the sweep comes to an end.
+pub async fn a_corrupt_record_stops_no_sweep(bed: &Bed) {
+    let Some(records) = damaged(bed).await else { return };
+    bed.raise(&MarkKey::Subject(subject("alice")), Reason::RoleChanged, bed.at(1)).await;
+    let clock = crate::ManualClock::at(bed.at(60));
+    let sessions = super::engine::builder(bed, &clock).build();
+    let mut ended = 0;
+    for round in 0.. {
+        assert!(round < 20, "a sweep comes to an end");
+        let swept = sessions.sweep(super::bed::at_most(1)).await.expect("a sweep is answered");
+        assert!(!swept.damaged.is_empty(), "what cannot be read is reported");
+        ended += swept.ended;
+        if !swept.more {
+            break;
+        }
+    }
+    assert_eq!(ended, 4, "the others are ended");
+    for id in &records[1..] {
+        assert!(bed.load(*id).await.record.end.is_some(), "and it is written down");
+    }
+}

@@ -49,7 +49,8 @@ pub async fn commits_keep_to_their_realm(bed: &Bed) {
     let replace = bed.change().replace(replacement(&before));
     for batch in [false, true] {
         let outcome = if batch {
-            let outcomes = bed.store().commit_each(bed.elsewhere(), &[replace.clone()]).await;
+            let outcomes =
+                bed.store().commit_each(bed.elsewhere(), std::slice::from_ref(&replace)).await;
             outcomes.expect("a batch is answered").remove(0)
         } else {
             bed.store().commit(bed.elsewhere(), &replace).await.expect("a commit is answered")

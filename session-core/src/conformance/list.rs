@@ -88,6 +88,7 @@ macro_rules! __conformance_cases {
                 a_load_of_a_corrupt_record_is_an_error
                 a_corrupt_record_blocks_no_scan
                 a_corrupt_record_stops_no_revocation
+                a_corrupt_record_stops_no_sweep
             }
             cursors {
                 hostile_cursors_harm_nothing
@@ -97,6 +98,17 @@ macro_rules! __conformance_cases {
                 large_data_comes_back
                 hostile_data_comes_back
                 scans_carry_no_data
+            }
+            engine {
+                a_limit_that_evicts_holds_under_parallel_logins
+                a_limit_that_refuses_holds_under_parallel_logins
+                a_limit_holds_in_every_order_of_two_logins
+                a_login_older_than_a_revocation_is_refused
+                a_revocation_holds_in_every_order
+                all_but_the_current_leaves_exactly_that_one
+                sweepers_end_what_is_idle_and_nothing_else
+                parallel_edits_are_all_kept
+                data_over_the_limit_is_refused
             }
             events {
                 every_field_comes_back

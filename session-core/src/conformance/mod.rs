@@ -29,12 +29,14 @@
 mod bed;
 mod harness;
 mod list;
+mod schedule;
 
 pub mod batches;
 pub mod cancellation;
 pub mod corruption;
 pub mod cursors;
 pub mod data;
+pub mod engine;
 pub mod events;
 pub mod isolation;
 pub mod marks;

@@ -292,7 +292,7 @@ pub async fn two_sweepers_end_each_session_once(bed: &Bed) {
                     let stored = super::bed::readable(row);
                     let id = stored.record.id;
                     // Every fourth was kept alive: it moves forward in the index.
-                    if id.as_bytes()[7] % 4 == 0 {
+                    if id.as_bytes()[7] & 3 == 0 {
                         let (expected, due_at) = (stored.version, bed.at(100));
                         let entry = Reschedule { id, expected, due_at };
                         changes.push((false, bed.change().reschedule(entry)));

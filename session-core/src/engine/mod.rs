@@ -331,4 +331,8 @@ pub enum Error {
     /// The data cannot be read, or is larger than the policy allows. Nothing was changed.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A token was to be issued when the answer had been sent: it would have reached nobody. Nothing was
+    /// changed.
+    #[error("the answer has been sent: a new token would reach nobody")]
+    Answered,
 }

@@ -62,7 +62,7 @@ impl Sessions {
         while let Some(batch) = NonZeroUsize::new(left.min(BATCH)) {
             let by = self.now() - policy.max_clock_skew();
             let scan = self.store().due(self.realm(), by, after.as_ref(), batch).await?;
-            left = left.saturating_sub(scan.rows.len());
+            left = left.saturating_sub(readable(&scan.rows));
             after.clone_from(&scan.next);
             self.settle_rows(scan.rows, by, &policy, swept).await?;
             if after.is_none() {
@@ -83,7 +83,7 @@ impl Sessions {
             let found = self.store().below_epoch(self.realm(), after.as_ref(), batch).await?;
             unsettled.extend(found.unsettled);
             let Scan { rows, next } = found.scan;
-            left = left.saturating_sub(rows.len());
+            left = left.saturating_sub(readable(&rows));
             let by = self.now() - policy.max_clock_skew();
             self.settle_rows(rows, by, &policy, swept).await?;
             after = next;
@@ -153,4 +153,10 @@ impl Sessions {
         swept.left += outcomes.len() - applied(&outcomes);
         Ok(())
     }
+}
+
+/// Rows that cannot be read stay where they are: if they counted, as many as the limit would block what is behind
+/// them for ever.
+fn readable(rows: &[Row]) -> usize {
+    rows.iter().filter(|row| row.is_ok()).count()
 }

@@ -51,14 +51,22 @@ pub(crate) fn at(kind: StoreErrorKind, path: &Path, what: impl Display) -> Store
 
 fn classify(error: &rusqlite::Error) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind::{Corrupt, Invalid, StorageFull, Unavailable};
-    let Some(code) = error.sqlite_error_code() else {
-        return match error {
-            rusqlite::Error::InvalidPath(_) | rusqlite::Error::NulError(_) => {
-                (Invalid, "this cannot be a path")
-            }
-            _ => (Corrupt, "a stored value is not of its type; restore the file from a backup"),
-        };
+    let (code, extended_code) = match error {
+        rusqlite::Error::SqliteFailure(failure, _) => (failure.code, failure.extended_code),
+        rusqlite::Error::InvalidPath(_) | rusqlite::Error::NulError(_) => {
+            return (Invalid, "this cannot be a path");
+        }
+        _ => {
+            return (
+                Corrupt,
+                "what is stored is not what the schema says; restore it from a backup",
+            );
+        }
     };
+    // The index of the log is the one file that SQLite cannot grow without room, and calls that an I/O error.
+    if extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE {
+        return (StorageFull, "there is no room left; make some");
+    }
     match code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             (Unavailable, "another process holds the file locked; end it, or wait longer")

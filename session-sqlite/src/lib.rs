@@ -64,15 +64,16 @@
 //!
 //! SQLite 3.51.3 or newer, because 3.7.0 to 3.51.2 can corrupt a file that two connections write (the
 //! [WAL-reset bug](https://sqlite.org/wal.html#walresetbug)): with an older one no file is opened. The feature
-//! `bundled`, which is on unless switched off, compiles it in.
+//! `bundled`, which is on unless switched off, compiles it in; so do all releases of rusqlite from 0.39 on, and none before.
 //!
 //! Only one crate of a program may link SQLite. This one takes rusqlite from 0.39 to 0.43, so that there is
 //! room for others:
 //!
 //! | rusqlite | libsqlite3-sys | bundled SQLite | |
 //! |---|---|---|---|
-//! | 0.43 | 0.40 | 3.54.1 | |
-//! | 0.42, 0.41, 0.40 | | | |
+//! | 0.42, 0.43 | 0.40 | 3.54.1 | |
+//! | 0.41 | 0.39 | 3.54.1 | |
+//! | 0.40 | 0.38 | 3.53.2 | |
 //! | 0.39 | 0.37 | 3.51.3 | what fits beside sqlx 0.9 with its feature `sqlite` |
 #![cfg_attr(not(test), warn(clippy::expect_used))]
 

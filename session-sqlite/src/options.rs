@@ -26,6 +26,9 @@ pub struct SqliteOptions {
     pub(crate) max_size: Option<u64>,
 }
 
+/// Each connection has its own cache, of two megabytes at most.
+const MOST_READERS: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+
 impl SqliteOptions {
     /// The file at `path`, created if it is not there, and the defaults for everything else.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -34,7 +37,9 @@ impl SqliteOptions {
             create: true,
             durability: Durability::Full,
             busy_timeout: Duration::from_secs(5),
-            readers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            readers: std::thread::available_parallelism()
+                .unwrap_or(NonZeroUsize::MIN)
+                .min(MOST_READERS),
             queue: const { NonZeroUsize::new(4_096).unwrap() },
             max_size: None,
         }
@@ -66,7 +71,7 @@ impl SqliteOptions {
         self
     }
 
-    /// How many connections read. As many as there are processors, unless said otherwise.
+    /// How many connections read. As many as there are processors, but at most 16, unless said otherwise.
     #[must_use]
     pub fn readers(mut self, readers: NonZeroUsize) -> Self {
         self.readers = readers;

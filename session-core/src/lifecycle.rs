@@ -117,80 +117,85 @@ pub fn decide(
         Standing::Ended(end) => return Err(Box::new(Ended::of(record, end, policy))),
     };
     let now = latest(record, now);
-    let mut next = record.clone();
-    let event = |kind, actor| Event {
-        session: Some(record.id),
-        subject: record.subject.clone(),
-        purge_at: now + policy.event_retention,
-        ..Event::new(kind, actor, now)
-    };
-    let (kind, actor) = match command {
-        Command::Resume { passive } => {
-            if record.activated_at.is_none() {
-                next.activated_at = Some(now);
-                next.last_seen_at = now;
-                (EventKind::Activated, Actor::Subject)
-            } else if passive {
-                return Ok(Decision::Nothing);
+    Ok(match command {
+        Command::Check => Decision::Nothing,
+        // A first presentation is written down; later ones are activity at most.
+        Command::Resume { passive } if record.activated_at.is_some() => {
+            if passive {
+                Decision::Nothing
             } else {
-                return Ok(touch(record, 0, record.last_seen_at, policy, now));
+                touch(record, 0, record.last_seen_at, policy, now)
             }
         }
-        Command::Check => return Ok(Decision::Nothing),
-        Command::Expire => {
-            let due_at = deadlines.first().map_or(Timestamp::MAX, |(at, _)| at);
-            return Ok(if due_at > record.due_at {
-                Decision::Reschedule(due_at)
-            } else {
-                Decision::Nothing
-            });
+        Command::TouchScope { scope } => match record.scope(&scope) {
+            Some(entry) => touch(record, entry.slot, entry.last_seen_at, policy, now),
+            None => Decision::Nothing,
+        },
+        Command::Expire => match deadlines.earliest().unwrap_or(Timestamp::MAX) {
+            due_at if due_at > record.due_at => Decision::Reschedule(due_at),
+            _ => Decision::Nothing,
+        },
+        Command::Revoke { reason, actor } => {
+            let end = end_of(&deadlines, policy, reason, actor, now, now);
+            let tombstone = Ended::of(record, end, policy).tombstone;
+            tombstone.map_or(Decision::Nothing, Decision::Write)
         }
-        Command::Update => return Ok(Decision::Write(Write::keep(next, policy))),
-        Command::Restamp { epochs } => {
-            next.epochs = epochs;
-            return Ok(Decision::Write(Write::keep(next, policy)));
+        other => rewrite(record.clone(), other, policy, now),
+    })
+}
+
+/// What a live record becomes by a command that writes it anew, and what is told of it.
+fn rewrite(mut next: Record, command: Command, policy: &Policy, now: Timestamp) -> Decision {
+    let mut detail = None;
+    let kind = match command {
+        Command::Resume { .. } => {
+            next.activated_at = Some(now);
+            next.last_seen_at = now;
+            EventKind::Activated
         }
         Command::Rotate { secret } => {
             next.secret = secret;
-            (EventKind::Rotated, Actor::Subject)
+            EventKind::Rotated
         }
         Command::StepUp { authentication, secret } => {
             next.secret = secret;
             remember(&mut next.authentications, authentication);
-            (EventKind::SteppedUp, Actor::Subject)
+            EventKind::SteppedUp
         }
         Command::Reauthenticate { authentication, secret, groups } => {
             next.secret = secret;
             next.authentications = vec![authentication];
-            next.limits = policy.limits(&record.class, &groups);
+            next.limits = policy.limits(&next.class, &groups);
             next.groups = groups;
             next.reauthenticated_at = Some(now);
             next.last_seen_at = now;
-            next.activated_at = Some(record.activated_at.unwrap_or(now));
-            (EventKind::Reauthenticated, Actor::Subject)
+            next.activated_at = Some(next.activated_at.unwrap_or(now));
+            EventKind::Reauthenticated
         }
         Command::EnterScope { scope } => {
-            let Some(limits) = policy.scope(&scope) else { return Ok(Decision::Nothing) };
-            let told =
-                event(EventKind::ScopeEntered, Actor::Subject).with_detail("scope", scope.as_str());
+            let Some(limits) = policy.scope(&scope) else { return Decision::Nothing };
+            detail = Some(("scope", scope.clone()));
             enter(&mut next, scope, *limits, now);
-            return Ok(Decision::Write(Write::new(next, told, policy)));
+            EventKind::ScopeEntered
         }
-        Command::TouchScope { scope } => {
-            return Ok(match record.scope(&scope) {
-                Some(entry) => touch(record, entry.slot, entry.last_seen_at, policy, now),
-                None => Decision::Nothing,
-            });
+        Command::Restamp { epochs } => {
+            next.epochs = epochs;
+            return Decision::Write(Write::keep(next, policy));
         }
-        Command::Revoke { reason, actor } => {
-            let end = end_of(&deadlines, policy, reason, actor, now, now);
-            let Ended { end, tombstone } = Ended::of(record, end, policy);
-            debug_assert!(tombstone.is_some() && end.at == now);
-            return Ok(tombstone.map_or(Decision::Nothing, Decision::Write));
-        }
+        // Data is the application's own affair, and no event.
+        _ => return Decision::Write(Write::keep(next, policy)),
     };
-    let told = event(kind, actor);
-    Ok(Decision::Write(Write::new(next, told, policy)))
+    let event = Event {
+        session: Some(next.id),
+        subject: next.subject.clone(),
+        purge_at: now + policy.event_retention,
+        ..Event::new(kind, Actor::Subject, now)
+    };
+    let event = match detail {
+        Some((name, scope)) => event.with_detail(name, scope.as_str()),
+        None => event,
+    };
+    Decision::Write(Write::new(next, event, policy))
 }
 
 /// Where a record stands.

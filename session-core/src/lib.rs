@@ -39,6 +39,7 @@
 //!
 //! | feature | what it brings |
 //! |---|---|
+//! | `codec` | a record as bytes, for stores that keep bytes |
 //! | `toml` | policies from TOML files |
 //! | `conformance` | the contract of a store as a test kit |
 //! | `proptest` | strategies and the laws as functions |
@@ -46,6 +47,7 @@
 
 mod change;
 mod clock;
+#[cfg(feature = "codec")]
 mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;

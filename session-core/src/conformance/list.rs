@@ -260,7 +260,7 @@ macro_rules! conformance {
             #[allow(unused_imports, reason = "the expression may need what is in scope")]
             use super::*;
 
-            fn harness() -> $crate::conformance::Harness {
+            fn __conformance_harness() -> $crate::conformance::Harness {
                 ::std::convert::Into::into($store)
             }
 
@@ -276,7 +276,7 @@ macro_rules! __conformance_tests {
         $(mod $group {
             $(#[test]
             fn $name() {
-                let harness = super::harness();
+                let harness = super::__conformance_harness();
                 $crate::conformance::run(stringify!($group), stringify!($name), &harness);
             })*
         })*

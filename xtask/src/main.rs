@@ -1,6 +1,7 @@
 //! What a contributor and CI run: `cargo xtask test` does all set-up and passes all tests.
 
 mod browser;
+mod crash;
 mod deps;
 mod fuzz;
 mod machine;
@@ -14,7 +15,9 @@ const USAGE: &str = "\
 usage:
   cargo xtask test [--quick]                find or install what the tests need, and run them all;
                                             --quick leaves out the fuzz targets and the browser
-  cargo xtask fuzz TARGET [--seconds N]     run one fuzz target, for 60 seconds unless told otherwise";
+  cargo xtask fuzz TARGET [--seconds N]     run one fuzz target, for 60 seconds unless told otherwise
+  cargo xtask crash [--kills N]             kill a process that writes to SQLite, 50 times unless told
+                                            otherwise, and check what it had been promised";
 
 /// Why a step failed, for a person to read.
 pub(crate) type Failure = Box<dyn std::error::Error>;
@@ -29,6 +32,11 @@ fn main() -> ExitCode {
         ["fuzz", target, "--seconds", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run(target, seconds),
             Err(_) => Err(format!("{seconds:?} is no number of seconds").into()),
+        },
+        ["crash"] => crash::run(50),
+        ["crash", "--kills", kills] => match kills.parse() {
+            Ok(kills) => crash::run(kills),
+            Err(_) => Err(format!("{kills:?} is no number of kills").into()),
         },
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -74,6 +74,7 @@ pub(crate) enum Tree {
 pub(crate) struct Entry {
     pub(crate) key: String,
     /// Where the key stands in the text, if that is known.
+    #[cfg_attr(not(feature = "toml"), expect(dead_code, reason = "only a file tells places"))]
     pub(crate) at: Option<usize>,
     pub(crate) value: Tree,
 }

@@ -1,6 +1,9 @@
 //! Your devices: the live sessions of whoever asks, and nobody else's.
 
+use std::cmp::Reverse;
+
 use axum::extract::rejection::QueryRejection;
+
 use axum::extract::{Path, Query as Asked, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
@@ -25,7 +28,9 @@ pub(crate) async fn show(
     let Asked(Page { after }) = asked?;
     let after = cursor(after.as_deref())?;
     let query = Query { subject: Some(who.name.clone()), ..Query::default() };
-    let page = who.exchange.sessions().list(&query, after.as_ref()).await?;
+    let mut page = who.exchange.sessions().list(&query, after.as_ref()).await?;
+    // This one first, then those that were used last.
+    page.sessions.sort_by_key(|info| (info.id != who.session.id(), Reverse(info.last_seen_at)));
     Ok(view::devices(&portal, &who, &page))
 }
 

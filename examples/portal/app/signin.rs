@@ -27,7 +27,7 @@ pub(crate) async fn show(
     State(portal): State<Portal>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    page(&portal, request, StatusCode::OK, None).await
+    page(&portal, request, StatusCode::OK, None, "").await
 }
 
 pub(crate) async fn sign_in(
@@ -52,8 +52,9 @@ pub(crate) async fn sign_in(
         Err(_) => None,
     };
     let is_right = portal.users.check(name, password).await;
-    let again =
-        |status, text| page(&portal, Request::from_parts(parts, ().into()), status, Some(text));
+    let again = |status, text| {
+        page(&portal, Request::from_parts(parts, ().into()), status, Some(text), name)
+    };
     let Some(ticket) = ticket.filter(|_| is_right) else {
         return again(StatusCode::UNAUTHORIZED, "That user name or password is wrong.".to_owned())
             .await;
@@ -94,6 +95,7 @@ async fn page(
     request: Request,
     status: StatusCode,
     refused: Option<String>,
+    name: &str,
 ) -> Result<Response, Refusal> {
     let (mut parts, _) = request.into_parts();
     let exchange = exchange(&mut parts, portal).await?;
@@ -101,6 +103,7 @@ async fn page(
     let page = view::SignInPage {
         csrf: &form.csrf,
         refused: refused.as_deref(),
+        name,
         ended: exchange.ended().await?,
         signed_out: Notice::presented(portal, &parts.headers) == Some(Notice::SignedOut),
         held_by: exchange.session().await?.and_then(|session| session.subject().cloned()),

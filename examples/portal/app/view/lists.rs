@@ -50,7 +50,7 @@ fn device(who: &SignedIn, info: &SessionInfo) -> Markup {
                 }
                 dl.compact {
                     dt { (words.last_seen) }
-                    dd { (span(now.since(info.last_seen_at))) " " (words.ago) }
+                    dd { (words.ago.0) (span(now.since(info.last_seen_at))) (words.ago.1) }
                     dt { (words.signed_in) }
                     dd { (who.zone.show(info.created_at)) }
                     dt { (words.address) }

@@ -12,6 +12,8 @@ pub(crate) struct SignInPage<'a> {
     pub(crate) csrf: &'a str,
     /// Why the last attempt was refused.
     pub(crate) refused: Option<&'a str>,
+    /// The name of that attempt.
+    pub(crate) name: &'a str,
     /// How the session ended that the browser still holds.
     pub(crate) ended: Option<End>,
     /// Whether this browser has just signed out.
@@ -44,7 +46,7 @@ impl SignInPage<'_> {
                     form method="post" action="/login" {
                         input type="hidden" name="csrf" value=(self.csrf);
                         label for="username" { "User name" }
-                        input #username name="username" type="text" autocomplete="username"
+                        input #username name="username" type="text" value=(self.name) autocomplete="username"
                             autocapitalize="none" spellcheck="false" maxlength="255" required autofocus;
                         label for="password" { "Password" }
                         input #password name="password" type="password"

@@ -89,6 +89,11 @@ impl Browser {
         Ok(std::fs::write(file, image)?)
     }
 
+    /// Sends a command of the Chrome DevTools Protocol: for what WebDriver cannot say.
+    pub(crate) fn devtools(&self, command: &str, parameters: &Value) -> Result<Value, Failure> {
+        self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
+    }
+
     fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask(self.agent.get(format!("{}{path}", self.session)).call())
     }

@@ -1,0 +1,79 @@
+//! A name for a browser that its owner recognises.
+
+use maud::Render;
+
+/// What a `User-Agent` seems to be. It is a help for people, and decides nothing: anybody may send any text.
+pub(crate) struct Browser<'a>(pub(crate) Option<&'a str>);
+
+impl Render for Browser<'_> {
+    fn render_to(&self, buffer: &mut String) {
+        let agent = self.0.unwrap_or_default();
+        let first = |known: &[(&str, &'static str)]| {
+            known.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
+        };
+        let name = first(&BROWSERS).unwrap_or("Another client");
+        buffer.push_str(name);
+        if let Some(system) = first(&SYSTEMS) {
+            buffer.push_str(" on ");
+            buffer.push_str(system);
+        }
+    }
+}
+
+/// The first that is found counts: most browsers also name those that they are like.
+const BROWSERS: [(&str, &str); 9] = [
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("Chrom", "Chrome"),
+    ("CriOS/", "Chrome"),
+    ("Safari/", "Safari"),
+    ("curl/", "curl"),
+];
+
+const SYSTEMS: [(&str, &str); 7] = [
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_browsers_that_people_have() {
+        for (agent, name) in [
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+                "Firefox on Linux",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                 Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0",
+                "Edge on Windows",
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                 HeadlessChrome/140.0.0.0 Safari/537.36",
+                "Chrome on Linux",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
+                 Gecko) Version/18.0 Mobile/15E148 Safari/604.1",
+                "Safari on iPhone",
+            ),
+            ("curl/8.14.1", "curl"),
+            ("", "Another client"),
+            ("<script>", "Another client"),
+        ] {
+            assert_eq!(Browser(Some(agent)).render().into_string(), name);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Your devices: the live sessions of whoever asks, and nobody else's.
+
+use std::cmp::Reverse;
+
+use axum::extract::rejection::QueryRejection;
+
+use axum::extract::{Path, Query as Asked, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use session_engine::{Actor, Answer, Query, Reason, Revoked, SessionId};
+
+use super::Portal;
+use super::guard::{Sent, SignedIn};
+use super::refusal::Refusal;
+use super::view::{self, Notice};
+
+/// Where the list goes on.
+#[derive(Deserialize)]
+pub(crate) struct Page {
+    after: Option<String>,
+}
+
+pub(crate) async fn show(
+    State(portal): State<Portal>,
+    who: SignedIn,
+    asked: Result<Asked<Page>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Asked(Page { after }) = asked?;
+    let after = cursor(after.as_deref())?;
+    let query = Query { subject: Some(who.name.clone()), ..Query::default() };
+    let mut page = who.exchange.sessions().list(&query, after.as_ref()).await?;
+    // This one first, then those that were used last.
+    page.sessions.sort_by_key(|info| (info.id != who.session.id(), Reverse(info.last_seen_at)));
+    Ok(view::devices(&portal, &who, &page))
+}
+
+pub(crate) async fn end(
+    State(portal): State<Portal>,
+    Path(id): Path<String>,
+    Sent { who, .. }: Sent<SignedIn>,
+) -> Result<Response, Refusal> {
+    let id = id.parse::<SessionId>().map_err(|_| Refusal::NotFound)?;
+    if id == who.session.id() {
+        who.exchange.sign_out().await?;
+        let told = view::headers([Notice::SignedOut.give(&portal)]);
+        return Ok((told, Redirect::to("/login")).into_response());
+    }
+    let sessions = who.exchange.sessions();
+    // Whose session it is never changes: nothing can happen between the question and the end.
+    let found = sessions.find(id).await?.ok_or(Refusal::NotFound)?;
+    if found.subject.as_ref() != Some(&who.name) {
+        return Err(Refusal::NotFound);
+    }
+    match sessions.revoke(id, Reason::EndedByOwner, Actor::Subject).await? {
+        Revoked::Now(_) | Revoked::Already(_) => {
+            let told = view::headers([Notice::DeviceEnded.give(&portal)]);
+            Ok((told, Redirect::to("/devices")).into_response())
+        }
+        Revoked::Absent => Err(Refusal::NotFound),
+    }
+}
+
+pub(crate) async fn end_others(
+    State(portal): State<Portal>,
+    Sent { who, .. }: Sent<SignedIn>,
+) -> Result<Response, Refusal> {
+    let sessions = who.exchange.sessions();
+    match sessions.revoke_others(&who.session, Reason::EndedByOwner, Actor::Subject).await? {
+        Answer::Live(()) => {
+            let told = view::headers([Notice::OthersEnded.give(&portal)]);
+            Ok((told, Redirect::to("/devices")).into_response())
+        }
+        Answer::Ended(_) | Answer::Absent => Err(Refusal::SignIn),
+    }
+}
+
+/// A place in a list, from the text of a request.
+pub(crate) fn cursor(text: Option<&str>) -> Result<Option<session_engine::store::Cursor>, Refusal> {
+    let parsed = text.filter(|text| !text.is_empty()).map(str::parse).transpose();
+    parsed.map_err(|_| Refusal::Invalid("after is no place in this list.".to_owned()))
+}

@@ -1,0 +1,86 @@
+//! What may be said on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+use session_engine::Policy;
+use session_engine::cookie::CookieConfig;
+
+use crate::Failure;
+
+/// A small application on session-engine: sign in, see your sessions, end them.
+#[derive(Debug, Parser)]
+#[command(name = "portal", version)]
+pub(crate) struct Options {
+    /// The address to listen on; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// The store of the sessions: memory: or sqlite://FILE.
+    #[arg(long, value_name = "URL", default_value = "sqlite://portal.db")]
+    pub(crate) store: String,
+    /// A TOML file with the limits of sessions; examples/portal/policy.toml shows every setting.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// One password for all three users, in place of invented ones. Others on this machine can read an
+    /// option: better set the variable.
+    #[arg(long, value_name = "PASSWORD", env = "PORTAL_PASSWORD", hide_env_values = true)]
+    pub(crate) password: Option<String>,
+    /// Use the secure cookie: for behind a proxy that speaks https with the browser.
+    #[arg(long, conflicts_with = "insecure")]
+    behind_https: bool,
+    /// Use the insecure development cookie on an address that others can reach. Everybody on the way can take
+    /// over every session.
+    #[arg(long)]
+    insecure: bool,
+}
+
+impl Options {
+    /// The cookie: secure behind https, else the insecure one for development, which is refused on an address
+    /// that others can reach.
+    pub(crate) fn cookie(&self) -> Result<CookieConfig, Failure> {
+        if self.behind_https {
+            return Ok(CookieConfig::new());
+        }
+        if self.listen.ip().to_canonical().is_loopback() || self.insecure {
+            return Ok(CookieConfig::insecure_development());
+        }
+        let text = format!(
+            "{} can be reached by others, and this is plain http: put it behind https and say --behind-https, or \
+             listen on a loopback address (or say --insecure, and mean it)",
+            self.listen
+        );
+        Err(text.into())
+    }
+
+    pub(crate) fn cookie_in_words(&self) -> &'static str {
+        if self.behind_https {
+            "(secure: browsers send it over https only)"
+        } else {
+            "(insecure, for development only: plain http without Secure)"
+        }
+    }
+
+    pub(crate) fn policy(&self) -> Result<Policy, Failure> {
+        let Some(file) = &self.policy else { return Ok(Policy::default()) };
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("the policy {} cannot be read: {error}", file.display()))?;
+        Policy::from_toml(&text).map_err(|error| format!("{}: {error}", file.display()).into())
+    }
+
+    pub(crate) fn policy_in_words(&self) -> String {
+        self.policy.as_ref().map_or("built in".to_owned(), |file| file.display().to_string())
+    }
+
+    /// The password that was given, or an invented one.
+    pub(crate) fn password(
+        &self,
+        invent: impl Fn() -> Result<String, Failure>,
+    ) -> Result<String, Failure> {
+        match self.password.as_deref() {
+            Some("") => Err("the password is empty".into()),
+            Some(given) => Ok(given.to_owned()),
+            None => invent(),
+        }
+    }
+}

@@ -18,11 +18,12 @@ const POLICY: &str = r#"
 
 fn main() {
     let policy = Policy::from_toml(POLICY).expect("our policy builds");
-    proptest!(|(trace in laws::any_trace())| laws::all(&policy, &trace)?);
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config.clone(), |(trace in laws::any_trace())| laws::all(&policy, &trace)?);
     println!("the laws hold for our policy");
 
     let day = Some(Duration::from_secs(8 * 3600));
-    proptest!(|(class in "[a-z]{1,12}")| {
+    proptest!(config, |(class in "[a-z]{1,12}")| {
         let limits = policy.limits(&ClassName::new(class).expect("a name"), &[]);
         prop_assert!(limits.absolute_timeout <= day, "a session outlives the working day");
     });

@@ -1,6 +1,6 @@
 //! An application tests its own policy: the laws, and a promise of its own.
 //!
-//! `cargo run -p session-core --example own_policy --features proptest,toml`
+//! `cargo run -p session-core --example own_policy`
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -416,6 +416,7 @@ fn reshaped(policy: &Policy, limits: impl Fn(&Limits) -> Limits) -> Policy {
     let mut policy = policy.clone();
     policy.classes.values_mut().for_each(|known| *known = class(known));
     policy.groups.values_mut().for_each(|known| *known = limits(known));
+    policy.scopes.values_mut().for_each(|known| *known = limits(known));
     policy
 }
 

@@ -1,5 +1,7 @@
 //! Signing in: a new session, under a limit that holds however many sign in at once.
 
+use std::num::NonZeroUsize;
+
 use super::issue::{encode, fresh};
 use super::{Error, Issued, Session, Sessions, look_again};
 use crate::issue::{New, Room, denied, issue, make_room};
@@ -167,9 +169,9 @@ impl Sessions {
     /// Issues a session to the subject of a ticket, whose credential the application has checked since.
     ///
     /// Always a new id and a new secret (ASVS 5.0, 7.2.4). Under a limit it ends, in its own change, the
-    /// sessions that give way and those that have ended by themselves; the limit is exact, however many sign
-    /// in at once. Reads once to check, once for the session it replaces, and once for each page of the
-    /// subject's unended sessions if its class has a limit; writes once.
+    /// sessions of its class that give way and up to 500 that have ended by themselves; the limit is exact,
+    /// however many sign in at once. Reads once to check, once for the session it replaces, and once for each
+    /// 500 of the subject's unended sessions if its class has a limit; writes once.
     ///
     /// # Errors
     /// The data is larger than the policy allows; the store or the source of randomness fails.
@@ -291,7 +293,8 @@ impl Sessions {
     /// All sessions of a subject whose end is not written down. A row that cannot be read cannot be resumed
     /// either, and does not count.
     async fn unended(&self, subject: &Subject) -> Result<Vec<Stored>, Error> {
-        let query = ListQuery { subject: Some(subject.clone()), ..ListQuery::default() };
+        let query =
+            ListQuery { subject: Some(subject.clone()), limit: PAGE, ..ListQuery::default() };
         let mut sessions = Vec::new();
         let mut after = None;
         loop {
@@ -304,6 +307,9 @@ impl Sessions {
         }
     }
 }
+
+/// Sessions of a subject that are read at once.
+const PAGE: NonZeroUsize = const { NonZeroUsize::new(500).unwrap() };
 
 struct Source {
     id: Option<SessionId>,

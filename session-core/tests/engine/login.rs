@@ -116,6 +116,37 @@ fn what_has_ended_by_itself_is_not_counted_and_is_ended_by_the_login() {
 }
 
 #[test]
+fn the_dead_of_another_class_are_left_to_the_sweep() {
+    let world = World::new();
+    let (_, other) = world.active("alice", "browser");
+    world.clock.advance(minutes(31));
+    world.login("alice", "rejecting");
+    assert!(world.stored(other.id()).unwrap().record.end.is_none());
+}
+
+#[test]
+fn a_login_ends_no_more_of_the_dead_than_a_change_should_hold() {
+    let world = World::new();
+    let one = session_core::Class::new(minutes(720)).max_sessions(1_000, <_>::default());
+    world.sessions.set_policy(crate::support::classes().class("many", one).build().unwrap());
+    let issued_ids: Vec<_> = (0..501)
+        .map(|_| {
+            world.clock.advance(crate::support::MILLI);
+            world.login("alice", "many").session.id()
+        })
+        .collect();
+    world.clock.advance(minutes(6));
+    let before = world.events().len();
+    assert!(ids(&world.try_login(&world.ticket("alice"), login("many"))).is_empty());
+    assert_eq!(world.events().len() - before, 502, "issued, logged in, and 500 ends");
+    assert!(
+        world.stored(issued_ids[0]).unwrap().record.end.is_none(),
+        "the first to die is the one left"
+    );
+    assert!(world.stored(issued_ids[1]).unwrap().record.end.is_some());
+}
+
+#[test]
 fn limits_are_each_subjects_and_each_classes_own() {
     let world = World::new();
     let tokens = [

@@ -189,7 +189,9 @@ fn a_handler_that_outlives_its_request_learns_of_the_end() {
     let check = || block_on(world.sessions.check(&session)).unwrap();
     assert!(check().live().is_some());
     let _ = block_on(world.sessions.rotate(&session)).unwrap();
-    assert!(check().live().is_some(), "by its id, whatever its secret");
+    let stale = check().live().expect("by its id, whatever its secret");
+    let rotated = block_on(world.sessions.rotate(&stale)).unwrap();
+    assert!(matches!(rotated, Answer::Absent), "looking again makes an old secret no better");
     let (reason, actor) = by_root();
     block_on(world.sessions.revoke_subject(&subject("alice"), reason, actor)).unwrap();
     assert!(matches!(check(), Answer::Ended(end) if end.reason == Reason::EndedByAdministrator));

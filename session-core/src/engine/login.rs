@@ -58,7 +58,7 @@ pub struct Login {
 }
 
 impl Login {
-    /// A login by a method, in the application's words: `password`, `passkey`.
+    /// A login by a method, in the application's words: `password`, `passkey`. It is cut to 64 bytes.
     pub fn new(method: &str) -> Self {
         Self {
             method: method.to_owned(),
@@ -79,14 +79,15 @@ impl Login {
         self
     }
 
-    /// Asks for a class. Default: the policy's default class.
+    /// Asks for a class, which the policy must name. Default: the policy's default class.
     #[must_use]
     pub fn class(mut self, class: ClassName) -> Self {
         self.class = Some(class);
         self
     }
 
-    /// Says which groups the subject is in: the policy may limit their sessions further.
+    /// Says which groups the subject is in: the policy may limit their sessions further. Groups that it does not
+    /// name limit nothing.
     #[must_use]
     pub fn groups(mut self, groups: Vec<GroupName>) -> Self {
         self.groups = groups;
@@ -159,6 +160,9 @@ impl LoggedIn {
 impl Sessions {
     /// Draws the ticket of a login. To be called *before* the credential is checked. Reads once.
     ///
+    /// A ticket does not age, and may be used more than once: it says only what was revoked when it was drawn.
+    /// Draw one for each attempt, and keep none beyond it.
+    ///
     /// # Errors
     /// The store fails.
     pub async fn begin_login(&self, subject: &Subject) -> Result<LoginTicket, Error> {
@@ -174,13 +178,15 @@ impl Sessions {
     /// 500 of the subject's unended sessions if its class has a limit; writes once.
     ///
     /// # Errors
-    /// The data is larger than the policy allows; the store or the source of randomness fails.
+    /// The policy does not name the class; the data is larger than it allows; a session that counts is of a
+    /// newer format than this version reads; the store or the source of randomness fails.
     pub async fn login(&self, ticket: &LoginTicket, login: Login) -> Result<LoggedIn, Error> {
         if ticket.realm != *self.realm() {
             return Ok(LoggedIn::CredentialsChanged);
         }
         let policy = self.policy();
         let class = login.class.clone().unwrap_or_else(|| policy.default_class().clone());
+        let class = Self::known(&policy, class)?;
         let patience = self.patience();
         loop {
             let marks = self.store().marks(self.realm(), Some(&ticket.subject)).await?;
@@ -263,7 +269,12 @@ impl Sessions {
             Ok(None) => return Ok(nothing),
             // A session that cannot be read cannot be resumed either: it has nothing to give, and must not
             // keep its holder from signing in.
-            Err(Error::Store(error)) if error.kind() == StoreErrorKind::Corrupt => {
+            Err(Error::Store(error))
+                if matches!(
+                    error.kind(),
+                    StoreErrorKind::Corrupt | StoreErrorKind::Unsupported
+                ) =>
+            {
                 return Ok(nothing);
             }
             Err(error) => return Err(error),
@@ -290,8 +301,8 @@ impl Sessions {
         }
     }
 
-    /// All sessions of a subject whose end is not written down. A row that cannot be read cannot be resumed
-    /// either, and does not count.
+    /// All sessions of a subject whose end is not written down. A damaged row cannot be resumed, and does not
+    /// count. One of a newer format may live by a newer node: without it the limit cannot be told.
     async fn unended(&self, subject: &Subject) -> Result<Vec<Stored>, Error> {
         let query =
             ListQuery { subject: Some(subject.clone()), limit: PAGE, ..ListQuery::default() };
@@ -299,7 +310,15 @@ impl Sessions {
         let mut after = None;
         loop {
             let scan = self.store().list(self.realm(), &query, after.as_ref()).await?;
-            sessions.extend(scan.rows.into_iter().flatten());
+            for row in scan.rows {
+                match row {
+                    Ok(stored) => sessions.push(stored),
+                    Err(bad) if bad.error.kind() == StoreErrorKind::Unsupported => {
+                        return Err(bad.error.into());
+                    }
+                    Err(_) => {}
+                }
+            }
             after = scan.next;
             if after.is_none() {
                 return Ok(sessions);

@@ -2,7 +2,8 @@
 
 use pollster::block_on;
 use session_core::{
-    Actor, EventKind, Issued, LoggedIn, NewSession, Reason, Revoked, SessionId, State,
+    Actor, Error, EventKind, Issued, LoggedIn, NewSession, Reason, Revoked, SessionId, State,
+    StoreError, StoreErrorKind,
 };
 
 use crate::support::hooked::{Call, Hook};
@@ -236,7 +237,7 @@ fn a_user_who_signs_in_again_keeps_what_is_carried_and_counts_once() {
 }
 
 #[derive(Debug)]
-struct Damaging(SessionId);
+struct Damaging(SessionId, StoreErrorKind);
 
 #[async_trait::async_trait]
 impl Hook for Damaging {
@@ -251,17 +252,36 @@ impl Hook for Damaging {
     fn damages(&self, id: SessionId) -> bool {
         id == self.0
     }
+
+    fn damage(&self) -> StoreError {
+        StoreError::new(self.1, "on purpose")
+    }
 }
 
 #[test]
 fn a_damaged_session_keeps_nobody_from_signing_in() {
     let world = World::new();
     let (token, mine) = world.active("alice", "rejecting");
-    let engine = world.hooked(&std::sync::Arc::new(Damaging(mine.id())));
+    let engine = world.hooked(&std::sync::Arc::new(Damaging(mine.id(), StoreErrorKind::Corrupt)));
     assert!(block_on(engine.resume(&token)).is_err(), "it cannot be resumed");
     let with = login("rejecting").replacing(mine, &["note"]);
     let outcome = block_on(engine.login(&world.ticket("alice"), with)).unwrap();
     assert!(outcome.issued().is_some());
+}
+
+#[test]
+fn a_session_of_a_newer_format_may_live_and_is_not_passed_over_under_a_limit() {
+    let world = World::new();
+    let (token, newer) = world.active("alice", "rejecting");
+    let unsupported = StoreErrorKind::Unsupported;
+    let engine = world.hooked(&std::sync::Arc::new(Damaging(newer.id(), unsupported)));
+    let ticket = world.ticket("alice");
+    let refused = block_on(engine.login(&ticket, login("rejecting")));
+    assert!(matches!(refused, Err(Error::Store(error)) if error.kind() == unsupported));
+    let replacing = login("browser").replacing(newer, &["note"]);
+    let outcome = block_on(engine.login(&ticket, replacing)).unwrap();
+    assert!(outcome.issued().is_some(), "where nothing is counted it keeps nobody out");
+    assert!(world.is_live(&token));
 }
 
 #[test]

@@ -85,7 +85,8 @@ pub enum Reason {
     RiskDetected,
     /// The application restarted and keeps no session over a restart.
     Restarted,
-    /// A reason of the application's own.
+    /// A reason of the application's own. Use [`Reason::from_code`]: one with the text of a reason of ours is
+    /// refused as [`Error::NotARevocation`](crate::Error::NotARevocation).
     Other(ReasonCode),
 }
 
@@ -108,6 +109,12 @@ impl Reason {
             Some((reason, _)) => Ok(reason.clone()),
             None => ReasonCode::new(code).map(Self::Other),
         }
+    }
+
+    /// Whether a session can be ended on purpose for this reason. An own reason with the text of one of ours is
+    /// read back as ours.
+    pub(crate) fn revokes(&self) -> bool {
+        self.state() == State::Revoked && Self::from_code(self.code()).as_ref() == Ok(self)
     }
 
     /// The terminal state of a session that ended for this reason.

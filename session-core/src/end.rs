@@ -203,12 +203,13 @@ impl Actor {
 
 const OPERATOR: &str = "operator:";
 
+/// The text that stores keep: what [`Actor::from_code`] reads. The name of an operator stands in it as it is.
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::System => f.write_str("system"),
             Self::Subject => f.write_str("subject"),
-            Self::Operator(name) => write!(f, "{OPERATOR}{name}"),
+            Self::Operator(name) => write!(f, "{OPERATOR}{}", name.as_str()),
         }
     }
 }
@@ -231,6 +232,12 @@ pub use crate::name::ReasonCode;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_actor_is_read_back_whatever_he_is_called() {
+        let actor = Actor::Operator(Subject::new("a\nb").unwrap());
+        assert_eq!(Actor::from_code(&actor.to_string()), Ok(actor));
+    }
 
     #[test]
     fn every_reason_has_a_text_of_its_own() {

@@ -38,7 +38,8 @@ impl Sessions {
     /// marks have brought: at most `limit` rows of each kind.
     ///
     /// The application calls it, once a minute for example, on any number of nodes at once; nothing else does.
-    /// No session is alive because it was not called, but what has ended is kept and told of only when it is.
+    /// No session is alive because it was not called; but until it is, nothing is removed, and an end that nobody
+    /// comes upon is not told of.
     ///
     /// It waits for the policy's `max_clock_skew`, so that no node's fast clock ends what lives by another's.
     /// A row that cannot be read or written is reported, counts for nothing and blocks nothing. One write to
@@ -46,8 +47,8 @@ impl Sessions {
     /// and one to note that nothing is left of what marks have ended.
     ///
     /// # Errors
-    /// The store fails. Each of the three parts is tried even so; what was done stays done, and the first error
-    /// is answered.
+    /// The store fails, or refuses all of up to 500 rows that it was to write. Each of the three parts is tried
+    /// even so; what was done stays done, and the first error is answered.
     pub async fn sweep(&self, limit: NonZeroUsize) -> Result<Swept, Error> {
         let mut swept = Swept::default();
         // A full store takes no more ends until something is removed.

@@ -78,20 +78,22 @@ impl Change {
     /// And writes a mark. Of several writes of one mark the last that says more than a fence counts.
     #[must_use]
     pub fn mark(mut self, write: MarkWrite) -> Self {
-        match self.marks.iter_mut().find(|known| known.key == write.key) {
-            Some(known) if write.is_fence() => debug_assert_eq!(known.expected, write.expected),
-            Some(known) => *known = write,
-            None => self.marks.push(write),
+        match self.marks.binary_search_by(|known| known.key.cmp(&write.key)) {
+            Ok(at) if write.is_fence() => {
+                debug_assert_eq!(self.marks[at].expected, write.expected);
+            }
+            Ok(at) => self.marks[at] = write,
+            Err(at) => self.marks.insert(at, write),
         }
-        self.marks.sort_by(|a, b| a.key.cmp(&b.key));
         self
     }
 
     /// And replaces a record.
     #[must_use]
     pub fn replace(mut self, replacement: Replacement) -> Self {
-        self.replacements.push(replacement);
-        self.replacements.sort_by_key(|replacement| replacement.record.id);
+        let id = replacement.record.id;
+        let at = self.replacements.partition_point(|known| known.record.id <= id);
+        self.replacements.insert(at, replacement);
         self
     }
 

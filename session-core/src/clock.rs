@@ -92,17 +92,18 @@ impl fmt::Debug for ManualClock {
 /// clock that stands still cannot wait for ever.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    until: Instant,
+    /// `None`: for longer than can be told.
+    until: Option<Instant>,
 }
 
 impl Patience {
     #[expect(clippy::disallowed_methods, reason = "waits are measured here and nowhere else")]
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { until: Instant::now() + limit }
+        Self { until: Instant::now().checked_add(limit) }
     }
 
     #[expect(clippy::disallowed_methods, reason = "waits are measured here and nowhere else")]
     pub(crate) fn is_over(self) -> bool {
-        Instant::now() >= self.until
+        self.until.is_some_and(|until| Instant::now() >= until)
     }
 }

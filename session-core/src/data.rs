@@ -39,7 +39,7 @@ impl Data {
             .get(key)
             .map(|value| T::deserialize(value))
             .transpose()
-            .map_err(|source| DataError::Value { key: key.to_owned(), source })
+            .map_err(|error| DataError::Value { key: key.to_owned(), source: error.into() })
     }
 
     /// Gives a key a value, in place of the one that it may have had.
@@ -48,7 +48,7 @@ impl Data {
     /// The value is nothing that JSON can say.
     pub fn set(&mut self, key: &str, value: impl Serialize) -> Result<(), DataError> {
         let value = serde_json::to_value(value)
-            .map_err(|source| DataError::Value { key: key.to_owned(), source })?;
+            .map_err(|error| DataError::Value { key: key.to_owned(), source: error.into() })?;
         self.values.insert(key.to_owned(), value);
         Ok(())
     }
@@ -82,7 +82,8 @@ impl Data {
     /// The data as a store keeps it.
     ///
     /// # Errors
-    /// A key or a value is larger than the limits allow, or all together are; the error names the key.
+    /// A key or a value is larger than the limits allow, or all together are, or a value is nested deeper than
+    /// [`DataLimits::MAX_DEPTH`]; the error names the key.
     pub fn encode(&self, limits: &DataLimits) -> Result<EncodedData, DataError> {
         for (key, value) in &self.values {
             if key.len() > limits.key {
@@ -91,6 +92,10 @@ impl Data {
                     length: key.len(),
                     limit: limits.key,
                 });
+            }
+            if deeper_than(DataLimits::MAX_DEPTH - 1, value) {
+                let limit = DataLimits::MAX_DEPTH;
+                return Err(DataError::TooDeep { key: key.clone(), limit });
             }
             let length = json(value).len();
             if length > limits.value {
@@ -103,6 +108,18 @@ impl Data {
             return Err(DataError::TooLarge { length: text.len(), limit: limits.total });
         }
         Ok(EncodedData(text.into_boxed_str()))
+    }
+}
+
+/// Whether lists and objects are nested in more levels than these. It looks no deeper.
+fn deeper_than(levels: usize, value: &Value) -> bool {
+    let Some(within) = levels.checked_sub(1) else {
+        return value.is_array() || value.is_object();
+    };
+    match value {
+        Value::Array(list) => list.iter().any(|value| deeper_than(within, value)),
+        Value::Object(map) => map.values().any(|value| deeper_than(within, value)),
+        _ => false,
     }
 }
 
@@ -148,7 +165,7 @@ impl ChangeSet {
     /// The value is nothing that JSON can say.
     pub fn set(mut self, key: &str, value: impl Serialize) -> Result<Self, DataError> {
         let value = serde_json::to_value(value)
-            .map_err(|source| DataError::Value { key: key.to_owned(), source })?;
+            .map_err(|error| DataError::Value { key: key.to_owned(), source: error.into() })?;
         self.edits.insert(key.to_owned(), Some(value));
         Ok(self)
     }
@@ -208,7 +225,7 @@ impl EncodedData {
     pub fn decode(&self) -> Result<Data, DataError> {
         serde_json::from_str(&self.0)
             .map(|values| Data { values })
-            .map_err(|source| DataError::Corrupt { source })
+            .map_err(|error| DataError::Corrupt { source: error.into() })
     }
 }
 
@@ -238,6 +255,10 @@ pub struct DataLimits {
 impl DataLimits {
     /// The most that any store must be able to keep for a session, and that a policy may allow: 1 MiB.
     pub const MAX_TOTAL: usize = 1 << 20;
+
+    /// The most levels of lists and objects in each other, the data itself being the first: well below what
+    /// readers of JSON take, so that whatever is kept can be read.
+    pub const MAX_DEPTH: usize = 64;
 }
 
 impl Default for DataLimits {
@@ -263,8 +284,8 @@ pub enum DataError {
     Value {
         /// The key.
         key: String,
-        /// What serde says.
-        source: serde_json::Error,
+        /// What is wrong with it.
+        source: JsonError,
     },
     /// A key is longer than the policy allows.
     #[error("the key {key:?}… has {length} bytes: at most {limit} are allowed")]
@@ -286,6 +307,14 @@ pub enum DataError {
         /// The bytes that it may have.
         limit: usize,
     },
+    /// A value has more lists and objects in each other than may be.
+    #[error("the value of {key:?} is nested too deeply: at most {limit} levels are allowed")]
+    TooDeep {
+        /// The key.
+        key: String,
+        /// The levels that there may be, those of all data included.
+        limit: usize,
+    },
     /// All keys and values together are larger than the policy allows.
     #[error("the session's data has {length} bytes of JSON: at most {limit} are allowed")]
     TooLarge {
@@ -297,7 +326,56 @@ pub enum DataError {
     /// What the store kept is no data.
     #[error("the stored data is not a JSON object")]
     Corrupt {
-        /// What serde says.
-        source: serde_json::Error,
+        /// What is wrong with it.
+        source: JsonError,
     },
 }
+
+/// What is wrong with a JSON value, without a word of the value: an application keeps private things in a
+/// session, and errors go into logs.
+///
+/// ```
+/// use session_core::{Data, DataError};
+///
+/// let mut data = Data::default();
+/// data.set("card", "4111 1111 1111 1111").unwrap();
+/// let Err(DataError::Value { source, .. }) = data.get::<u64>("card") else { panic!() };
+/// assert_eq!(source.to_string(), "the JSON is not of the expected form");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JsonError {
+    category: serde_json::error::Category,
+    line: usize,
+    column: usize,
+}
+
+impl JsonError {
+    /// The line and the column in the stored text, both from 1, if it was read from text.
+    pub fn place(&self) -> Option<(usize, usize)> {
+        (self.line > 0).then_some((self.line, self.column))
+    }
+}
+
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> Self {
+        Self { category: error.classify(), line: error.line(), column: error.column() }
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use serde_json::error::Category;
+        f.write_str(match self.category {
+            Category::Data => "the JSON is not of the expected form",
+            Category::Syntax => "the text is not JSON",
+            Category::Eof => "the JSON is cut off",
+            Category::Io => "the JSON cannot be read",
+        })?;
+        match self.place() {
+            Some((line, column)) => write!(f, ", at line {line}, column {column}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for JsonError {}

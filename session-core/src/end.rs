@@ -85,7 +85,8 @@ pub enum Reason {
     RiskDetected,
     /// The application restarted and keeps no session over a restart.
     Restarted,
-    /// A reason of the application's own.
+    /// A reason of the application's own. Use [`Reason::from_code`]: one with the text of a reason of ours is
+    /// refused as [`Error::NotARevocation`](crate::Error::NotARevocation).
     Other(ReasonCode),
 }
 
@@ -108,6 +109,12 @@ impl Reason {
             Some((reason, _)) => Ok(reason.clone()),
             None => ReasonCode::new(code).map(Self::Other),
         }
+    }
+
+    /// Whether a session can be ended on purpose for this reason. An own reason with the text of one of ours is
+    /// read back as ours.
+    pub(crate) fn revokes(&self) -> bool {
+        self.state() == State::Revoked && Self::from_code(self.code()).as_ref() == Ok(self)
     }
 
     /// The terminal state of a session that ended for this reason.
@@ -196,12 +203,13 @@ impl Actor {
 
 const OPERATOR: &str = "operator:";
 
+/// The text that stores keep: what [`Actor::from_code`] reads. The name of an operator stands in it as it is.
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::System => f.write_str("system"),
             Self::Subject => f.write_str("subject"),
-            Self::Operator(name) => write!(f, "{OPERATOR}{name}"),
+            Self::Operator(name) => write!(f, "{OPERATOR}{}", name.as_str()),
         }
     }
 }
@@ -224,6 +232,12 @@ pub use crate::name::ReasonCode;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_actor_is_read_back_whatever_he_is_called() {
+        let actor = Actor::Operator(Subject::new("a\nb").unwrap());
+        assert_eq!(Actor::from_code(&actor.to_string()), Ok(actor));
+    }
 
     #[test]
     fn every_reason_has_a_text_of_its_own() {

@@ -1,6 +1,8 @@
 //! How a session begins, and who makes room for it: pure, like the rest of the life.
 
-use crate::lifecycle::{self, Command, Decision, Ended, Standing, Write};
+use std::cmp::Reverse;
+
+use crate::lifecycle::{self, Command, Decision, Ended, Write};
 use crate::store::Stored;
 use crate::{
     Actor, Authentication, ClassName, Client, Epochs, Event, EventKind, GroupName, Marks, OnLimit,
@@ -92,38 +94,39 @@ pub(crate) enum Room {
     None { live: usize },
 }
 
+/// The most dead sessions that a login ends in its change: any number may have died since the last sweep.
+const MAX_DEAD: usize = 500;
+
 /// Makes room among a subject's unended sessions for one more of a class.
 ///
-/// Whatever of them has ended by itself is ended in the same change, so that the next login does not count it
-/// again. Sessions of other classes neither count nor give way; a class that the policy does not name counts
-/// as the default class, whose rules it lives by.
+/// What of the class has ended by itself is ended in the same change, so that no clock that is behind counts it
+/// again: of more than a change should hold, those that died last; the sweep ends the others. Sessions of other
+/// classes neither count nor give way; a class that the policy does not name (any more) counts as the default
+/// class, whose rules it lives by.
 pub(crate) fn make_room(
     sessions: &[Stored],
     class: &ClassName,
     policy: &Policy,
     now: Timestamp,
 ) -> Room {
-    let mut ended = Vec::new();
+    let mut dead = Vec::new();
     let mut live = Vec::new();
     for stored in sessions {
         let Stored { record, marks, version, .. } = stored;
-        match lifecycle::standing(record, marks, policy, now) {
-            Standing::Live { .. }
-                if counts_as(&record.class, policy) == counts_as(class, policy) =>
-            {
-                live.push(stored);
-            }
-            Standing::Live { .. } => {}
-            Standing::Ended(_) => {
-                if let Err(Ended { tombstone: Some(write), .. }) =
-                    lifecycle::decide(record, marks, Command::Expire, policy, now)
-                        .map_err(|ended| *ended)
-                {
-                    ended.push((write, *version));
-                }
+        if counts_as(&record.class, policy) != counts_as(class, policy) {
+            continue;
+        }
+        match lifecycle::decide(record, marks, Command::Expire, policy, now) {
+            Ok(_) => live.push(stored),
+            Err(ended) => {
+                let Ended { end, tombstone } = *ended;
+                dead.extend(tombstone.map(|tombstone| (end.at, tombstone, *version)));
             }
         }
     }
+    dead.sort_by_key(|(at, ..)| Reverse(*at));
+    dead.truncate(MAX_DEAD);
+    let mut ended: Vec<_> = dead.into_iter().map(|(_, write, version)| (write, version)).collect();
     let rules = policy.class(class);
     let Some(limit) = rules.max_sessions else { return Room::Made(ended) };
     let limit = usize::try_from(limit.get()).unwrap_or(usize::MAX);

@@ -78,7 +78,7 @@ pub use change::{
     Change, ChangeId, DataWrite, Fence, Insert, MarkWrite, Replacement, Reschedule, Settle, Version,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use data::{ChangeSet, Data, DataError, DataLimits, EncodedData};
+pub use data::{ChangeSet, Data, DataError, DataLimits, EncodedData, JsonError};
 pub use end::{Actor, End, Reason, ReasonCode};
 pub use engine::{
     Answer, Error, Issued, LoggedIn, Login, LoginTicket, NewSession, Query, Revoked, Session,

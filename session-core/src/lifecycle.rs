@@ -183,7 +183,10 @@ fn rewrite(mut next: Record, command: Command, policy: &Policy, now: Timestamp) 
             return Decision::Write(Write::keep(next, policy));
         }
         // Data is the application's own affair, and no event.
-        _ => return Decision::Write(Write::keep(next, policy)),
+        Command::Update => return Decision::Write(Write::keep(next, policy)),
+        Command::Check | Command::TouchScope { .. } | Command::Revoke { .. } | Command::Expire => {
+            return Decision::Nothing;
+        }
     };
     let event = Event {
         session: Some(next.id),
@@ -603,7 +606,8 @@ fn touch(record: &Record, slot: u32, last: Timestamp, policy: &Policy, now: Time
     } else {
         class.touch_interval.min(default_touch_interval(idle))
     };
-    if now.since(last) < interval {
+    // Nothing is before the first instant: no touch could say that the last activity was after something.
+    if last == Timestamp::MIN || now.since(last) < interval {
         return Decision::Nothing;
     }
     Decision::Touch(Touch {

@@ -1,6 +1,6 @@
 //! The names that an application gives: whose session, in which world, of which class.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -86,9 +86,11 @@ macro_rules! name {
             }
         }
 
+        /// Without the control characters that a name may hold: they could forge a line of a log, and stand
+        /// here as escapes. The text itself is [`Self::as_str`].
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                show(&self.0, f)
             }
         }
 
@@ -100,11 +102,18 @@ macro_rules! name {
     };
 }
 
+fn show(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    text.chars().try_for_each(|c| {
+        if c.is_control() { fmt::Display::fmt(&c.escape_debug(), f) } else { f.write_char(c) }
+    })
+}
+
 name! {
     /// Whose session it is: a text of the application's own, such as a user id.
     ///
     /// Opaque: compared byte for byte, never parsed, folded or put into a statement. At most 255 bytes
-    /// of UTF-8 without NUL, which some databases cannot hold.
+    /// of UTF-8 without NUL, which some databases cannot hold. Shown, its control characters are escaped;
+    /// [`Subject::as_str`] is the text itself.
     ///
     /// ```
     /// use session_core::Subject;
@@ -214,6 +223,14 @@ mod tests {
         assert_eq!(Subject::new("a\0b"), Err(NameError::Character('\0')));
         assert!(Subject::new("Robert'); DROP TABLE sessions;--").is_ok());
         assert_eq!(Realm::new("a/b"), Err(NameError::Character('/')));
+    }
+
+    #[test]
+    fn a_name_forges_no_line_of_a_log() {
+        let forged = "bob\r\n\u{1b}[2K\u{85}signed out: \"älice\"";
+        let subject = Subject::new(forged).unwrap();
+        assert_eq!(subject.as_str(), forged);
+        assert_eq!(subject.to_string(), "bob\\r\\n\\u{1b}[2K\\u{85}signed out: \"älice\"");
     }
 
     #[test]

@@ -68,7 +68,8 @@ impl Policy {
         self.groups.iter()
     }
 
-    /// The scopes, by name.
+    /// The scopes, by name. Their rules are those of [`lifecycle`](crate::lifecycle::scope_standing); the engine
+    /// has no call yet that enters one.
     pub fn scopes(&self) -> impl Iterator<Item = (&ScopeName, &Limits)> {
         self.scopes.iter()
     }
@@ -98,7 +99,8 @@ impl Policy {
         self.event_retention
     }
 
-    /// The limits of a new session of a class and of these groups.
+    /// The limits of a new session of a class and of these groups. Groups that the policy does not name limit
+    /// nothing.
     pub fn limits(&self, class: &ClassName, groups: &[GroupName]) -> Limits {
         let limits = self.class(class).limits;
         groups
@@ -191,7 +193,8 @@ pub struct Class {
     /// Activity is recorded at most that often: it may end an idle session that much early, never late.
     /// Default: a twentieth of the idle timeout, between 1 second and 1 minute.
     pub touch_interval: Duration,
-    /// How many live sessions of this class a subject may have. `None`: as many as he likes.
+    /// How many live sessions of this class a subject may have; those of other classes do not count. `None`: as
+    /// many as he likes.
     pub max_sessions: Option<NonZeroU32>,
     /// What happens to a login beyond that.
     pub on_limit: OnLimit,
@@ -317,7 +320,8 @@ impl PolicyBuilder {
         self
     }
 
-    /// Adds a scope: it needs at least one limit of its own.
+    /// Adds a scope: it needs at least one limit of its own. The engine has no call yet that enters one: see
+    /// [`Policy::scopes`].
     #[must_use]
     pub fn scope(mut self, name: &str, limits: Limits) -> Self {
         self.scopes.push((name.to_owned(), limits));
@@ -394,7 +398,10 @@ impl PolicyBuilder {
         policy.default_class = ClassName::new(&self.default_class)
             .map_err(|error| PolicyError::name("default_class", error))?;
         if !policy.classes.contains_key(&policy.default_class) {
-            return Err(PolicyError::new("default_class", PolicyProblem::NoSuchClass));
+            return Err(PolicyError::new(
+                "default_class",
+                PolicyProblem::NoSuchClass(policy.default_class),
+            ));
         }
         Ok(policy)
     }
@@ -460,7 +467,7 @@ fn longer_than_zero(key: &str, duration: Option<Duration>) -> Result<(), PolicyE
 /// use session_core::{Class, Policy};
 ///
 /// let error = Policy::builder().class("browser", Class::new(Duration::ZERO)).build().unwrap_err();
-/// assert_eq!(error.to_string(), "classes.browser.absolute_timeout: must be longer than zero");
+/// assert_eq!(error.to_string(), "classes.browser.absolute_timeout: must be more than zero");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyError {
@@ -472,13 +479,13 @@ pub struct PolicyError {
 /// What is wrong with a policy.
 ///
 /// ```
-/// assert_eq!(session_core::PolicyProblem::Zero.to_string(), "must be longer than zero");
+/// assert_eq!(session_core::PolicyProblem::Zero.to_string(), "must be more than zero");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyProblem {
     /// A duration or a size is zero.
-    #[error("must be longer than zero")]
+    #[error("must be more than zero")]
     Zero,
     /// A class has no absolute timeout: its sessions could live for ever.
     #[error("is missing: a session that never ends is not allowed")]
@@ -490,8 +497,8 @@ pub enum PolicyProblem {
     #[error("must be shorter than the idle timeout")]
     TouchTooRare,
     /// The default class is not among the classes.
-    #[error("names no class of this policy")]
-    NoSuchClass,
+    #[error("names no class of this policy: there is no {:?}", .0.as_str())]
+    NoSuchClass(ClassName),
     /// A name stands twice.
     #[error("stands twice")]
     Twice,

@@ -41,7 +41,7 @@ impl Policy {
     ///     [groups.accounting]              # Members' sessions are limited further.
     ///     idle_timeout = "15m"
     ///
-    ///     [scopes.finance]                 # A session inside a session.
+    ///     [scopes.finance]                 # A session inside a session; nothing in the engine enters one yet.
     ///     idle_timeout = "5m"
     ///     absolute_timeout = "30m"
     ///
@@ -66,7 +66,7 @@ impl Policy {
     /// let error = session_core::Policy::from_toml(text).unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "line 3, column 1: classes.browser.idle_timeout: must be longer than zero"
+    ///     "line 3, column 1: classes.browser.idle_timeout: must be more than zero"
     /// );
     /// ```
     pub fn from_toml(text: &str) -> Result<Self, PolicyError> {

@@ -7,7 +7,8 @@ use super::{Error, Sessions};
 use crate::lifecycle::{Standing, standing};
 use crate::store::{BadRow, Cursor, EventQuery, Events, ListQuery};
 use crate::{
-    Authentication, ClassName, Client, End, Policy, Record, SessionId, State, Subject, Timestamp,
+    Authentication, ClassName, Client, End, EventKind, Policy, Record, SessionId, State, Subject,
+    Timestamp,
 };
 
 /// Which sessions to list.
@@ -180,7 +181,11 @@ impl Sessions {
         query: &EventQuery,
         after: Option<&Cursor>,
     ) -> Result<Events, Error> {
-        Ok(self.store().events(self.realm(), query, after).await?)
+        // An own kind with the text of one of ours means ours.
+        let known = |kind: &EventKind| EventKind::from_code(kind.code()).unwrap_or(kind.clone());
+        let kinds = query.kinds.iter().map(known).collect();
+        let query = EventQuery { kinds, ..query.clone() };
+        Ok(self.store().events(self.realm(), &query, after).await?)
     }
 }
 

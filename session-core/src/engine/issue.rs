@@ -39,7 +39,7 @@ pub struct Issued {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct NewSession {
-    /// Its class. Default: `anonymous` if the policy names it, else the default class.
+    /// Its class, which the policy must name. Default: `anonymous` if it does, else the default class.
     pub class: Option<ClassName>,
     /// What it holds from the start.
     pub data: Data,
@@ -51,11 +51,11 @@ impl Sessions {
     /// Creates a session that is nobody's. Reads once, writes once.
     ///
     /// # Errors
-    /// The data is larger than the policy allows; the store or the source of randomness fails.
+    /// The policy does not name the class; the data is larger than it allows; the store or the source of randomness fails.
     pub async fn create(&self, new: NewSession) -> Result<Issued, Error> {
         let policy = self.policy();
+        let class = Self::known(&policy, new.class.unwrap_or_else(|| anonymous(&policy)))?;
         let encoded = encode(&new.data, &policy)?;
-        let class = new.class.unwrap_or_else(|| anonymous(&policy));
         let patience = self.patience();
         loop {
             let marks = self.store().marks(self.realm(), None).await?;

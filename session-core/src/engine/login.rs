@@ -1,5 +1,7 @@
 //! Signing in: a new session, under a limit that holds however many sign in at once.
 
+use std::num::NonZeroUsize;
+
 use super::issue::{encode, fresh};
 use super::{Error, Issued, Session, Sessions, look_again};
 use crate::issue::{New, Room, denied, issue, make_room};
@@ -56,7 +58,7 @@ pub struct Login {
 }
 
 impl Login {
-    /// A login by a method, in the application's words: `password`, `passkey`.
+    /// A login by a method, in the application's words: `password`, `passkey`. It is cut to 64 bytes.
     pub fn new(method: &str) -> Self {
         Self {
             method: method.to_owned(),
@@ -77,14 +79,15 @@ impl Login {
         self
     }
 
-    /// Asks for a class. Default: the policy's default class.
+    /// Asks for a class, which the policy must name. Default: the policy's default class.
     #[must_use]
     pub fn class(mut self, class: ClassName) -> Self {
         self.class = Some(class);
         self
     }
 
-    /// Says which groups the subject is in: the policy may limit their sessions further.
+    /// Says which groups the subject is in: the policy may limit their sessions further. Groups that it does not
+    /// name limit nothing.
     #[must_use]
     pub fn groups(mut self, groups: Vec<GroupName>) -> Self {
         self.groups = groups;
@@ -157,6 +160,9 @@ impl LoggedIn {
 impl Sessions {
     /// Draws the ticket of a login. To be called *before* the credential is checked. Reads once.
     ///
+    /// A ticket does not age, and may be used more than once: it says only what was revoked when it was drawn.
+    /// Draw one for each attempt, and keep none beyond it.
+    ///
     /// # Errors
     /// The store fails.
     pub async fn begin_login(&self, subject: &Subject) -> Result<LoginTicket, Error> {
@@ -167,18 +173,20 @@ impl Sessions {
     /// Issues a session to the subject of a ticket, whose credential the application has checked since.
     ///
     /// Always a new id and a new secret (ASVS 5.0, 7.2.4). Under a limit it ends, in its own change, the
-    /// sessions that give way and those that have ended by themselves; the limit is exact, however many sign
-    /// in at once. Reads once to check, once for the session it replaces, and once for each page of the
-    /// subject's unended sessions if its class has a limit; writes once.
+    /// sessions of its class that give way and up to 500 that have ended by themselves; the limit is exact,
+    /// however many sign in at once. Reads once to check, once for the session it replaces, and once for each
+    /// 500 of the subject's unended sessions if its class has a limit; writes once.
     ///
     /// # Errors
-    /// The data is larger than the policy allows; the store or the source of randomness fails.
+    /// The policy does not name the class; the data is larger than it allows; a session that counts is of a
+    /// newer format than this version reads; the store or the source of randomness fails.
     pub async fn login(&self, ticket: &LoginTicket, login: Login) -> Result<LoggedIn, Error> {
         if ticket.realm != *self.realm() {
             return Ok(LoggedIn::CredentialsChanged);
         }
         let policy = self.policy();
         let class = login.class.clone().unwrap_or_else(|| policy.default_class().clone());
+        let class = Self::known(&policy, class)?;
         let patience = self.patience();
         loop {
             let marks = self.store().marks(self.realm(), Some(&ticket.subject)).await?;
@@ -261,7 +269,12 @@ impl Sessions {
             Ok(None) => return Ok(nothing),
             // A session that cannot be read cannot be resumed either: it has nothing to give, and must not
             // keep its holder from signing in.
-            Err(Error::Store(error)) if error.kind() == StoreErrorKind::Corrupt => {
+            Err(Error::Store(error))
+                if matches!(
+                    error.kind(),
+                    StoreErrorKind::Corrupt | StoreErrorKind::Unsupported
+                ) =>
+            {
                 return Ok(nothing);
             }
             Err(error) => return Err(error),
@@ -288,15 +301,24 @@ impl Sessions {
         }
     }
 
-    /// All sessions of a subject whose end is not written down. A row that cannot be read cannot be resumed
-    /// either, and does not count.
+    /// All sessions of a subject whose end is not written down. A damaged row cannot be resumed, and does not
+    /// count. One of a newer format may live by a newer node: without it the limit cannot be told.
     async fn unended(&self, subject: &Subject) -> Result<Vec<Stored>, Error> {
-        let query = ListQuery { subject: Some(subject.clone()), ..ListQuery::default() };
+        let query =
+            ListQuery { subject: Some(subject.clone()), limit: PAGE, ..ListQuery::default() };
         let mut sessions = Vec::new();
         let mut after = None;
         loop {
             let scan = self.store().list(self.realm(), &query, after.as_ref()).await?;
-            sessions.extend(scan.rows.into_iter().flatten());
+            for row in scan.rows {
+                match row {
+                    Ok(stored) => sessions.push(stored),
+                    Err(bad) if bad.error.kind() == StoreErrorKind::Unsupported => {
+                        return Err(bad.error.into());
+                    }
+                    Err(_) => {}
+                }
+            }
             after = scan.next;
             if after.is_none() {
                 return Ok(sessions);
@@ -304,6 +326,9 @@ impl Sessions {
         }
     }
 }
+
+/// Sessions of a subject that are read at once.
+const PAGE: NonZeroUsize = const { NonZeroUsize::new(500).unwrap() };
 
 struct Source {
     id: Option<SessionId>,

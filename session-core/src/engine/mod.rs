@@ -24,8 +24,9 @@ use crate::clock::Patience;
 use crate::lifecycle::{Ended, Write};
 use crate::store::{Outcome, Stored, Touch, Touched};
 use crate::{
-    Change, ChangeId, Clock, DataError, End, Policy, Random, RandomError, Realm, SecretHash,
-    SessionId, SessionStore, StoreError, StoreErrorKind, SystemClock, SystemRandom, Timestamp,
+    Change, ChangeId, ClassName, Clock, DataError, End, Policy, Random, RandomError, Realm, Reason,
+    SecretHash, SessionId, SessionStore, StoreError, StoreErrorKind, SystemClock, SystemRandom,
+    Timestamp,
 };
 
 /// The engine that an application holds: a store, a policy, a clock and a source of randomness.
@@ -153,13 +154,19 @@ impl Sessions {
         Err(unknown.unwrap_or_else(gave_up).into())
     }
 
-    /// Writes down an end that a command has found. `true` if it stands now; `false` if the session has moved
-    /// meanwhile and must be looked at again.
+    /// Writes down an end that a command has found. The end if it stands now; [`Moved`] if the session has
+    /// moved meanwhile and must be looked at again.
     async fn write_end(&self, ended: Ended, version: u64) -> Result<Result<End, Moved>, Error> {
         let Ended { end, tombstone } = ended;
         let Some(tombstone) = tombstone else { return Ok(Ok(end)) };
         let applied = self.write(tombstone, version).await?.outcome.is_applied();
         Ok(if applied { Ok(end) } else { Err(Moved) })
+    }
+
+    /// A class for a new session. Only a session whose class vanishes later lives by the default class: a name
+    /// that was mistyped must not.
+    fn known(policy: &Policy, class: ClassName) -> Result<ClassName, Error> {
+        if policy.has_class(&class) { Ok(class) } else { Err(Error::UnknownClass(class)) }
     }
 
     /// Records activity, and again if the outcome is unknown: it cannot be recorded twice.
@@ -378,6 +385,14 @@ pub enum Error {
     /// The data cannot be read, or is larger than the policy allows. Nothing was changed.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The policy does not name the class that a session is to be of. Nothing was changed.
+    #[error("the policy names no class {:?}", .0.as_str())]
+    UnknownClass(ClassName),
+    /// A revocation for a reason that is none: time alone brings [`Reason::IdleTimeout`] and
+    /// [`Reason::AbsoluteTimeout`], and a reason of the application's own cannot have the text of one of ours.
+    /// Nothing was changed.
+    #[error("{0} is not a reason to revoke a session")]
+    NotARevocation(Reason),
     /// A token was to be issued when the answer had been sent: it would have reached nobody. Nothing was
     /// changed.
     #[error("the answer has been sent: a new token would reach nobody")]

@@ -71,12 +71,16 @@ impl Sessions {
     /// Looks at a session again without its token: for a handler that outlives its request. Reads once, writes
     /// nothing.
     ///
+    /// It lives whatever its secret is by now; but the handle that is answered holds the same secret as the one
+    /// that was passed, and no more authority: what asks for the secret stays closed to it after a rotation.
+    ///
     /// # Errors
     /// The store fails.
     pub async fn check(&self, session: &Session) -> Result<Answer<Session>, Error> {
-        let Some(stored) = self.store().load(self.realm(), session.id()).await? else {
+        let Some(mut stored) = self.store().load(self.realm(), session.id()).await? else {
             return Ok(Answer::Absent);
         };
+        stored.record.secret = *session.secret();
         Ok(handle(stored, &self.policy(), self.now()))
     }
 

@@ -1,7 +1,7 @@
 //! Ending sessions on purpose: one, all of a subject, all but the current, everyone's.
 
 use super::{Answer, Error, Session, Sessions};
-use crate::lifecycle::{Command, Decision, decide, raise};
+use crate::lifecycle::{Command, Decision, decide, raise, state};
 use crate::{Actor, End, Epochs, MarkKey, Reason, SessionId, Subject};
 
 /// What became of a revocation.
@@ -23,16 +23,21 @@ pub enum Revoked {
 }
 
 impl Sessions {
-    /// Ends a session by its id. Reads once, writes once; again when another change wins.
+    /// Ends a session by its id: the administrator's call. Reads once, writes once; again when another change
+    /// wins.
+    ///
+    /// An id is no secret, and nothing here asks whose session it is: check who asks. To end a session for its
+    /// owner, use [`Sessions::end_own`].
     ///
     /// # Errors
-    /// The store fails: the session may still live, and the caller must not tell otherwise.
+    /// The reason is none to revoke a session. The store fails: the session may still live, and the caller must not tell otherwise.
     pub async fn revoke(
         &self,
         id: SessionId,
         reason: Reason,
         actor: Actor,
     ) -> Result<Revoked, Error> {
+        check(&reason)?;
         let policy = self.policy();
         let mut tries = self.tries();
         let answer = async {
@@ -70,11 +75,37 @@ impl Sessions {
         self.revoke(session.id(), Reason::SignedOut, Actor::Subject).await
     }
 
+    /// Ends a session for its owner, who holds another one or this one: from a list of his devices.
+    ///
+    /// Answers [`Revoked::Absent`] if his own session does not live any more, and if the other is not of his
+    /// subject: which of both is nobody's business. An anonymous session has no others. Reads three times,
+    /// writes once; again when another change wins.
+    ///
+    /// # Errors
+    /// The store fails: the session may still live, and the caller must not tell otherwise.
+    pub async fn end_own(&self, session: &Session, id: SessionId) -> Result<Revoked, Error> {
+        let Some(own) = self.open(session.id(), session.secret()).await? else {
+            return Ok(Revoked::Absent);
+        };
+        if !state(&own.record, &own.marks, &self.policy(), self.now()).is_live() {
+            return Ok(Revoked::Absent);
+        }
+        if id != session.id() {
+            // Whose a session is never changes: what is true of it here is true when it ends.
+            let other = self.store().load(self.realm(), id).await?;
+            let subject = other.and_then(|other| other.record.subject);
+            if subject.is_none() || subject != own.record.subject {
+                return Ok(Revoked::Absent);
+            }
+        }
+        self.revoke(id, Reason::EndedByOwner, Actor::Subject).await
+    }
+
     /// Ends all sessions of a subject, those included that are being issued at this moment. Reads once, writes
     /// once, however many they are; effective at their next resume on every node.
     ///
     /// # Errors
-    /// The store fails: the sessions may still live, and the caller must not tell otherwise.
+    /// The reason is none to revoke a session. The store fails: the sessions may still live, and the caller must not tell otherwise.
     pub async fn revoke_subject(
         &self,
         subject: &Subject,
@@ -87,12 +118,13 @@ impl Sessions {
     /// Ends every session of the realm. Reads once, writes once; effective at their next resume on every node.
     ///
     /// # Errors
-    /// The store fails: the sessions may still live, and the caller must not tell otherwise.
+    /// The reason is none to revoke a session. The store fails: the sessions may still live, and the caller must not tell otherwise.
     pub async fn revoke_everyone(&self, reason: Reason, actor: Actor) -> Result<(), Error> {
         self.raise(MarkKey::Realm, reason, actor).await
     }
 
     async fn raise(&self, key: MarkKey, reason: Reason, actor: Actor) -> Result<(), Error> {
+        check(&reason)?;
         let policy = self.policy();
         let mut tries = self.tries();
         let answer = async {
@@ -120,13 +152,14 @@ impl Sessions {
     /// resume on every node. An anonymous session has no others.
     ///
     /// # Errors
-    /// The store fails: the others may still live, and the caller must not tell otherwise.
+    /// The reason is none to revoke a session. The store fails: the others may still live, and the caller must not tell otherwise.
     pub async fn revoke_others(
         &self,
         session: &Session,
         reason: Reason,
         actor: Actor,
     ) -> Result<Answer<()>, Error> {
+        check(&reason)?;
         let policy = self.policy();
         let mut tries = self.tries();
         let answer = async {
@@ -178,4 +211,9 @@ impl Sessions {
         .await;
         tries.conclude(answer)
     }
+}
+
+/// Checks a reason before anything is read: what time brings cannot be told of what time has not ended.
+fn check(reason: &Reason) -> Result<(), Error> {
+    if reason.revokes() { Ok(()) } else { Err(Error::NotARevocation(reason.clone())) }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use super::{Error, Sessions};
 use crate::lifecycle::{Command, Decision, Standing, decide, standing};
 use crate::store::{BadRow, Outcome, Row, Scan};
-use crate::{Change, Policy, Reschedule, Settle, Timestamp};
+use crate::{Change, Policy, Reschedule, SessionId, Settle, StoreErrorKind, Timestamp};
 
 /// What a sweep has done.
 ///
@@ -24,7 +24,7 @@ pub struct Swept {
     pub purged: usize,
     /// Events that were removed.
     pub purged_events: usize,
-    /// Rows that cannot be read.
+    /// Rows that cannot be read, or that the store does not write.
     pub damaged: Vec<BadRow>,
     /// Whether the limit was reached, so that there may be more to do.
     pub more: bool,
@@ -34,25 +34,37 @@ pub struct Swept {
 const BATCH: usize = 500;
 
 impl Sessions {
-    /// Writes down the ends that time and marks have brought, and removes tombstones and events that have been
-    /// kept long enough: at most `limit` rows of each kind. Any number of nodes may sweep at once. To be called
-    /// now and then; nothing is alive because it was not.
+    /// Removes tombstones and events that have been kept long enough, and writes down the ends that time and
+    /// marks have brought: at most `limit` rows of each kind.
+    ///
+    /// The application calls it, once a minute for example, on any number of nodes at once; nothing else does.
+    /// No session is alive because it was not called; but until it is, nothing is removed, and an end that nobody
+    /// comes upon is not told of.
     ///
     /// It waits for the policy's `max_clock_skew`, so that no node's fast clock ends what lives by another's.
-    /// A row that cannot be read is reported, counts for nothing and blocks nothing. Two reads and a write for
-    /// each 500 rows, one write to purge, and one to note that nothing is left of what marks have ended.
+    /// A row that cannot be read or written is reported, counts for nothing and blocks nothing. One write to
+    /// purge, two reads and a write for each 500 rows, one write for each of them if the store refuses one,
+    /// and one to note that nothing is left of what marks have ended.
     ///
     /// # Errors
-    /// The store fails. What was done so far stays done.
+    /// The store fails, or refuses all of up to 500 rows that it was to write. Each of the three parts is tried
+    /// even so; what was done stays done, and the first error is answered.
     pub async fn sweep(&self, limit: NonZeroUsize) -> Result<Swept, Error> {
         let mut swept = Swept::default();
-        self.sweep_due(limit, &mut swept).await?;
-        self.sweep_marks(limit, &mut swept).await?;
+        // A full store takes no more ends until something is removed.
+        let purged = self.purge(limit, &mut swept).await;
+        let due = self.sweep_due(limit, &mut swept).await;
+        let marks = self.sweep_marks(limit, &mut swept).await;
+        purged.and(due).and(marks)?;
+        Ok(swept)
+    }
+
+    async fn purge(&self, limit: NonZeroUsize, swept: &mut Swept) -> Result<(), Error> {
         let purged = self.store().purge(self.realm(), self.now(), limit).await?;
         swept.purged = purged.records;
         swept.purged_events = purged.events;
         swept.more |= purged.more;
-        Ok(swept)
+        Ok(())
     }
 
     async fn sweep_due(&self, limit: NonZeroUsize, swept: &mut Swept) -> Result<(), Error> {
@@ -62,9 +74,8 @@ impl Sessions {
         while let Some(batch) = NonZeroUsize::new(left.min(BATCH)) {
             let by = self.now() - policy.max_clock_skew();
             let scan = self.store().due(self.realm(), by, after.as_ref(), batch).await?;
-            left = left.saturating_sub(readable(&scan.rows));
             after.clone_from(&scan.next);
-            self.settle_rows(scan.rows, by, &policy, swept).await?;
+            left = left.saturating_sub(self.settle_rows(scan.rows, by, &policy, swept).await?);
             if after.is_none() {
                 return Ok(());
             }
@@ -83,9 +94,8 @@ impl Sessions {
             let found = self.store().below_epoch(self.realm(), after.as_ref(), batch).await?;
             unsettled.extend(found.unsettled);
             let Scan { rows, next } = found.scan;
-            left = left.saturating_sub(readable(&rows));
             let by = self.now() - policy.max_clock_skew();
-            self.settle_rows(rows, by, &policy, swept).await?;
+            left = left.saturating_sub(self.settle_rows(rows, by, &policy, swept).await?);
             after = next;
             if after.is_none() {
                 // Only a walk that ended everything it found may say that nothing is left.
@@ -102,14 +112,16 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends what has ended by `by`, and reschedules what still lives.
+    /// Ends what has ended by `by`, and reschedules what still lives. Answers how many rows count: damaged ones
+    /// stay where they are, and if they counted, as many as the limit would block what is behind them for ever.
     async fn settle_rows(
         &self,
         rows: Vec<Row>,
         by: Timestamp,
         policy: &Policy,
         swept: &mut Swept,
-    ) -> Result<(), Error> {
+    ) -> Result<usize, Error> {
+        let (found, damaged) = (rows.len(), swept.damaged.len());
         let mut ends = Vec::new();
         let mut moves = Vec::new();
         for row in rows {
@@ -128,7 +140,7 @@ impl Sessions {
                     if let Err(ended) = decided
                         && let Some(tombstone) = ended.tombstone
                     {
-                        ends.push(tombstone.into_change(self.change()?, version));
+                        ends.push((id, tombstone.into_change(self.change()?, version)));
                     }
                 }
                 Standing::Live { .. } => {
@@ -136,28 +148,64 @@ impl Sessions {
                         decide(&stored.record, &stored.marks, Command::Expire, policy, by)
                     {
                         let reschedule = Reschedule { id, expected: version, due_at };
-                        moves.push(self.change()?.reschedule(reschedule));
+                        moves.push((id, self.change()?.reschedule(reschedule)));
                     }
                 }
             }
         }
         let ending = ends.len();
-        let changes: Vec<Change> = ends.into_iter().chain(moves).collect();
-        if changes.is_empty() {
-            return Ok(());
+        let (ids, changes): (Vec<_>, Vec<_>) = ends.into_iter().chain(moves).unzip();
+        if !changes.is_empty() {
+            let outcomes = self.commit_all(&ids, &changes, swept).await?;
+            let applied = |some: &[Option<Outcome>]| {
+                some.iter().flatten().filter(|outcome| outcome.is_applied()).count()
+            };
+            let (ended, kept) = outcomes.split_at(ending.min(outcomes.len()));
+            swept.ended += applied(ended);
+            swept.kept += applied(kept);
+            swept.left += outcomes.iter().flatten().count() - applied(&outcomes);
         }
-        let outcomes = self.store().commit_each(self.realm(), &changes).await?;
-        let applied = |some: &[Outcome]| some.iter().filter(|one| one.is_applied()).count();
-        let (ended, kept) = outcomes.split_at(ending.min(outcomes.len()));
-        swept.ended += applied(ended);
-        swept.kept += applied(kept);
-        swept.left += outcomes.len() - applied(&outcomes);
-        Ok(())
+        Ok(found - (swept.damaged.len() - damaged))
+    }
+
+    /// Carries out each change, and each alone if the store refuses them together for what a row holds: one that
+    /// it refuses even so is damaged, and has no outcome. If it refuses all of them, it is not for one row.
+    async fn commit_all(
+        &self,
+        ids: &[SessionId],
+        changes: &[Change],
+        swept: &mut Swept,
+    ) -> Result<Vec<Option<Outcome>>, Error> {
+        match self.store().commit_each(self.realm(), changes).await {
+            Ok(outcomes) => return Ok(outcomes.into_iter().map(Some).collect()),
+            Err(error) if changes.len() == 1 || !is_of_a_row(error.kind()) => {
+                return Err(error.into());
+            }
+            Err(_) => {}
+        }
+        let mut outcomes = Vec::with_capacity(changes.len());
+        let mut refused = Vec::new();
+        for (id, change) in ids.iter().zip(changes) {
+            match self.commit(change).await {
+                Ok(sent) => outcomes.push(Some(sent.outcome)),
+                Err(Error::Store(error)) if is_of_a_row(error.kind()) => {
+                    outcomes.push(None);
+                    refused.push(BadRow { id: Some(*id), error });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if refused.len() == changes.len()
+            && let Some(BadRow { error, .. }) = refused.pop()
+        {
+            return Err(error.into());
+        }
+        swept.damaged.extend(refused);
+        Ok(outcomes)
     }
 }
 
-/// Rows that cannot be read stay where they are: if they counted, as many as the limit would block what is behind
-/// them for ever.
-fn readable(rows: &[Row]) -> usize {
-    rows.iter().filter(|row| row.is_ok()).count()
+/// Whether a failure may be that of one row: all others are the store's own, and trying each row would not help.
+fn is_of_a_row(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::Corrupt | StoreErrorKind::Unsupported | StoreErrorKind::Invalid)
 }

@@ -24,7 +24,8 @@ impl Sessions {
     }
 
     /// Edits the data by a function of what is there. It is run again on the newest data when another change
-    /// wins, so that nothing is lost between two tabs; it must not do anything else.
+    /// wins, so that nothing is lost between two tabs; it must not do anything else. What it leaves in the data
+    /// is written whatever it returns: an `Err` is an answer like any other, and undoes nothing.
     ///
     /// Reads once; writes once if anything changes; again when another change wins.
     ///

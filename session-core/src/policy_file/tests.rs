@@ -106,9 +106,9 @@ fn durations_have_several_forms() {
 #[test]
 fn errors_of_durations_name_key_and_place() {
     for (value, problem) in [
-        ("0", "must be longer than zero".to_owned()),
-        ("\"0s\"", "must be longer than zero".to_owned()),
-        ("\"0.1ms\"", "must be longer than zero".to_owned()),
+        ("0", "must be more than zero".to_owned()),
+        ("\"0s\"", "must be more than zero".to_owned()),
+        ("\"0.1ms\"", "must be more than zero".to_owned()),
         ("-1", "must not be negative".to_owned()),
         ("\"-5m\"", "must not be negative".to_owned()),
         ("1.5", format!("{NOT_A_DURATION} a fraction")),
@@ -178,7 +178,7 @@ fn errors_of_the_rest_name_key_and_place() {
             "idle_timeout = 5\nsession_timeout = 6",
             "line 4, column 1: classes.browser.session_timeout: says the same as idle_timeout".to_owned(),
         ),
-        ("[groups.a]\nidle_timeout = 0", "line 4, column 1: groups.a.idle_timeout: must be longer than zero".to_owned()),
+        ("[groups.a]\nidle_timeout = 0", "line 4, column 1: groups.a.idle_timeout: must be more than zero".to_owned()),
         ("[groups.a]\ntouch_interval = 1", format!("line 4, column 1: groups.a.touch_interval: {LIMITS_KEYS}")),
         ("[groups]\na = 1", "line 4, column 1: groups.a: must be a table, not a number".to_owned()),
         ("[scopes.a]", "line 3, column 9: scopes.a: has no limit".to_owned()),
@@ -207,14 +207,19 @@ fn errors_of_whole_files_name_key_and_place() {
         ),
         ("classes = 1", "line 1, column 1: classes: must be a table, not a number".to_owned()),
         ("[[classes]]", "line 1, column 3: classes: must be a table, not a list".to_owned()),
-        ("[classes]", "line 1, column 1: default_class: names no class of this policy".to_owned()),
+        (
+            "[classes]",
+            "line 1, column 1: default_class: names no class of this policy: there is no \"browser\""
+                .to_owned(),
+        ),
         (
             "[classes.browser]\nidle_timeout = 5",
             format!("line 1, column 10: classes.browser.absolute_timeout: {missing}"),
         ),
         (
             "\ndefault_class = \"b\"\n[classes.a]\nabsolute_timeout = 1",
-            "line 2, column 1: default_class: names no class of this policy".to_owned(),
+            "line 2, column 1: default_class: names no class of this policy: there is no \"b\""
+                .to_owned(),
         ),
         (
             "default_class = \"a b\"\n[classes.a]\nabsolute_timeout = 1",
@@ -222,15 +227,15 @@ fn errors_of_whole_files_name_key_and_place() {
         ),
         (
             "tombstone_retention = 0\n[classes.browser]\nabsolute_timeout = 1",
-            "line 1, column 1: tombstone_retention: must be longer than zero".to_owned(),
+            "line 1, column 1: tombstone_retention: must be more than zero".to_owned(),
         ),
         (
             "event_retention = 0\n[classes.browser]\nabsolute_timeout = 1",
-            "line 1, column 1: event_retention: must be longer than zero".to_owned(),
+            "line 1, column 1: event_retention: must be more than zero".to_owned(),
         ),
         (
             "[classes.a]\r\nabsolute_timeout = 1\r\nidle_timeout = 0\r\n",
-            "line 3, column 1: classes.a.idle_timeout: must be longer than zero".to_owned(),
+            "line 3, column 1: classes.a.idle_timeout: must be more than zero".to_owned(),
         ),
         (
             "classes = { \"\u{e9}\" = {} }",
@@ -267,7 +272,7 @@ fn other_formats_are_read_by_the_same_rules() {
         assert!(error.starts_with(expected), "{error}");
     }
     let error = serde_json::from_str::<Class>(r#"{ "absolute_timeout": 9, "touch_interval": 0 }"#);
-    assert!(error.unwrap_err().to_string().starts_with("touch_interval: must be longer than zero"));
+    assert!(error.unwrap_err().to_string().starts_with("touch_interval: must be more than zero"));
     let error = serde_json::from_str::<Limits>(r#"{ "max_sessions": 9 }"#).unwrap_err();
     assert!(error.to_string().starts_with("max_sessions: is not known here"));
 }

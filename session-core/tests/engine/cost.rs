@@ -210,7 +210,7 @@ fn a_login_reads_the_list_only_under_a_limit() {
 #[test]
 fn a_login_under_a_limit_reads_each_page_of_unended_sessions() {
     let watched = Watched::new();
-    for _ in 0..250 {
+    for _ in 0..1_001 {
         watched.world.login("alice", "browser");
     }
     let ticket = watched.world.ticket("alice");

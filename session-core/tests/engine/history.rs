@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use pollster::block_on;
 use session_core::store::{EventQuery, Events};
-use session_core::{Actor, EventKind, Reason};
+use session_core::{Actor, EventKind, Reason, ReasonCode};
 
 use crate::support::{START, World, login, minutes, seconds, subject};
 
@@ -111,4 +111,16 @@ fn history_is_asked_by_session_by_subject_and_by_kind() {
     assert_eq!(count(EventQuery { session: Some(session.id()), ..EventQuery::default() }), 3);
     assert_eq!(count(EventQuery { subject: Some(subject("bob")), ..EventQuery::default() }), 3);
     assert_eq!(count(EventQuery { kinds: vec![EventKind::LoggedIn], ..EventQuery::default() }), 2);
+}
+
+#[test]
+fn a_kind_is_known_by_its_text() {
+    let world = World::new();
+    world.create();
+    let issued = EventKind::Other(ReasonCode::new("issued").unwrap());
+    let query = EventQuery { kinds: vec![issued], ..EventQuery::default() };
+    let Events::Page(page) = block_on(world.sessions.history(&query, None)).unwrap() else {
+        panic!("no cursor was given")
+    };
+    assert_eq!(page.events.len(), 1);
 }

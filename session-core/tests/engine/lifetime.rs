@@ -1,9 +1,12 @@
 //! When a session lives and when it does not, to the millisecond.
 
+use std::time::Duration;
+
 use pollster::block_on;
 use session_core::store::Outcome;
 use session_core::{
     Actor, Answer, Client, EventKind, NewSession, Realm, Reason, SessionStore, Sessions, State,
+    Timestamp,
 };
 
 use crate::support::{MILLI, START, World, class, data, minutes, seconds, text};
@@ -218,4 +221,26 @@ fn a_slow_clock_does_not_take_back_a_deadline_that_was_passed() {
         (end.reason, end.at, end.observed_at),
         (Reason::AbsoluteTimeout, START + minutes(20), seen)
     );
+}
+
+#[test]
+fn patience_may_be_endless() {
+    let engine = Sessions::builder(World::new().memory).patience(Duration::MAX).build();
+    assert!(block_on(engine.create(NewSession::default())).is_ok());
+}
+
+#[test]
+fn a_session_from_the_first_instant_that_can_be_told_is_a_session() {
+    for of in ["browser", "steady"] {
+        let world = World::new();
+        world.clock.set(Timestamp::MIN);
+        let (token, _) = world.active("alice", of);
+        world.clock.advance(minutes(2));
+        let engine = Sessions::builder(world.memory.clone())
+            .policy(session_core::Policy::clone(&world.sessions.policy()))
+            .clock(world.clock.clone())
+            .patience(Duration::ZERO)
+            .build();
+        assert!(block_on(engine.resume(&token)).unwrap().live().is_some(), "{of}");
+    }
 }

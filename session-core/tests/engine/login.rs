@@ -2,7 +2,8 @@
 
 use pollster::block_on;
 use session_core::{
-    Actor, EventKind, Issued, LoggedIn, NewSession, Reason, Revoked, SessionId, State,
+    Actor, Error, EventKind, Issued, LoggedIn, NewSession, Reason, Revoked, SessionId, State,
+    StoreError, StoreErrorKind,
 };
 
 use crate::support::hooked::{Call, Hook};
@@ -116,6 +117,37 @@ fn what_has_ended_by_itself_is_not_counted_and_is_ended_by_the_login() {
 }
 
 #[test]
+fn the_dead_of_another_class_are_left_to_the_sweep() {
+    let world = World::new();
+    let (_, other) = world.active("alice", "browser");
+    world.clock.advance(minutes(31));
+    world.login("alice", "rejecting");
+    assert!(world.stored(other.id()).unwrap().record.end.is_none());
+}
+
+#[test]
+fn a_login_ends_no_more_of_the_dead_than_a_change_should_hold() {
+    let world = World::new();
+    let one = session_core::Class::new(minutes(720)).max_sessions(1_000, <_>::default());
+    world.sessions.set_policy(crate::support::classes().class("many", one).build().unwrap());
+    let issued_ids: Vec<_> = (0..501)
+        .map(|_| {
+            world.clock.advance(crate::support::MILLI);
+            world.login("alice", "many").session.id()
+        })
+        .collect();
+    world.clock.advance(minutes(6));
+    let before = world.events().len();
+    assert!(ids(&world.try_login(&world.ticket("alice"), login("many"))).is_empty());
+    assert_eq!(world.events().len() - before, 502, "issued, logged in, and 500 ends");
+    assert!(
+        world.stored(issued_ids[0]).unwrap().record.end.is_none(),
+        "the first to die is the one left"
+    );
+    assert!(world.stored(issued_ids[1]).unwrap().record.end.is_some());
+}
+
+#[test]
 fn limits_are_each_subjects_and_each_classes_own() {
     let world = World::new();
     let tokens = [
@@ -205,7 +237,7 @@ fn a_user_who_signs_in_again_keeps_what_is_carried_and_counts_once() {
 }
 
 #[derive(Debug)]
-struct Damaging(SessionId);
+struct Damaging(SessionId, StoreErrorKind);
 
 #[async_trait::async_trait]
 impl Hook for Damaging {
@@ -220,17 +252,36 @@ impl Hook for Damaging {
     fn damages(&self, id: SessionId) -> bool {
         id == self.0
     }
+
+    fn damage(&self) -> StoreError {
+        StoreError::new(self.1, "on purpose")
+    }
 }
 
 #[test]
 fn a_damaged_session_keeps_nobody_from_signing_in() {
     let world = World::new();
     let (token, mine) = world.active("alice", "rejecting");
-    let engine = world.hooked(&std::sync::Arc::new(Damaging(mine.id())));
+    let engine = world.hooked(&std::sync::Arc::new(Damaging(mine.id(), StoreErrorKind::Corrupt)));
     assert!(block_on(engine.resume(&token)).is_err(), "it cannot be resumed");
     let with = login("rejecting").replacing(mine, &["note"]);
     let outcome = block_on(engine.login(&world.ticket("alice"), with)).unwrap();
     assert!(outcome.issued().is_some());
+}
+
+#[test]
+fn a_session_of_a_newer_format_may_live_and_is_not_passed_over_under_a_limit() {
+    let world = World::new();
+    let (token, newer) = world.active("alice", "rejecting");
+    let unsupported = StoreErrorKind::Unsupported;
+    let engine = world.hooked(&std::sync::Arc::new(Damaging(newer.id(), unsupported)));
+    let ticket = world.ticket("alice");
+    let refused = block_on(engine.login(&ticket, login("rejecting")));
+    assert!(matches!(refused, Err(Error::Store(error)) if error.kind() == unsupported));
+    let replacing = login("browser").replacing(newer, &["note"]);
+    let outcome = block_on(engine.login(&ticket, replacing)).unwrap();
+    assert!(outcome.issued().is_some(), "where nothing is counted it keeps nobody out");
+    assert!(world.is_live(&token));
 }
 
 #[test]

@@ -1,9 +1,15 @@
 //! Policies that change while sessions live; classes and groups.
 
-use pollster::block_on;
-use session_core::{Class, GroupName, Limits, NewSession, OnLimit, Policy, Reason};
+use std::sync::Arc;
 
-use crate::support::{MILLI, START, World, classes, login, minutes, seconds};
+use async_trait::async_trait;
+use pollster::block_on;
+use session_core::{
+    Class, Error, GroupName, Limits, NewSession, OnLimit, Policy, Reason, StoreError,
+};
+
+use crate::support::hooked::{Call, Hook};
+use crate::support::{MILLI, START, World, class, classes, login, minutes};
 
 fn browser(idle: u64, absolute: u64) -> Policy {
     Policy::builder()
@@ -122,9 +128,37 @@ fn a_limit_counts_what_lives_by_its_class_whatever_it_is_called() {
     let kiosk = world.login("alice", "kiosk");
     world.sessions.set_policy(Policy::builder().class("browser", lone).build().unwrap());
     assert!(world.is_live(&kiosk.token));
-    for name in ["browser", "kiosk", "unheard"] {
-        let refused = world.try_login(&world.ticket("alice"), login(name)).issued();
-        assert!(refused.is_none(), "{name}: a second session by the rules of browser");
+    let refused = world.try_login(&world.ticket("alice"), login("browser")).issued();
+    assert!(refused.is_none(), "a second session by the rules of browser");
+}
+
+#[test]
+fn a_class_that_the_policy_does_not_name_is_refused_before_anything_is_read() {
+    let world = World::new();
+    let ticket = world.ticket("alice");
+    let refusal = world.hooked(&Arc::new(Unreachable));
+    let new = NewSession { class: Some(class("brwoser")), ..NewSession::default() };
+    let answers = [
+        block_on(refusal.create(new)).map(drop),
+        block_on(refusal.login(&ticket, login("brwoser"))).map(drop),
+    ];
+    for answer in answers {
+        let Err(Error::UnknownClass(name)) = answer else { panic!("{answer:?}") };
+        assert_eq!(name, class("brwoser"));
     }
-    world.clock.advance(seconds(1));
+}
+
+/// A store that nobody may ask.
+#[derive(Debug)]
+struct Unreachable;
+
+#[async_trait]
+impl Hook for Unreachable {
+    async fn before(&self, call: Call) -> Result<(), StoreError> {
+        panic!("{call:?} was asked");
+    }
+
+    async fn after(&self, _: Call) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

@@ -2,7 +2,8 @@
 
 use pollster::block_on;
 use session_core::{
-    Actor, Answer, End, Epochs, EventKind, Marks, Reason, Revoked, SessionId, SessionStore, State,
+    Actor, Answer, End, Epochs, Error, EventKind, Marks, Reason, ReasonCode, Revoked, SessionId,
+    SessionStore, State,
 };
 
 use crate::support::{START, World, login, minutes, seconds, subject};
@@ -189,7 +190,9 @@ fn a_handler_that_outlives_its_request_learns_of_the_end() {
     let check = || block_on(world.sessions.check(&session)).unwrap();
     assert!(check().live().is_some());
     let _ = block_on(world.sessions.rotate(&session)).unwrap();
-    assert!(check().live().is_some(), "by its id, whatever its secret");
+    let stale = check().live().expect("by its id, whatever its secret");
+    let rotated = block_on(world.sessions.rotate(&stale)).unwrap();
+    assert!(matches!(rotated, Answer::Absent), "looking again makes an old secret no better");
     let (reason, actor) = by_root();
     block_on(world.sessions.revoke_subject(&subject("alice"), reason, actor)).unwrap();
     assert!(matches!(check(), Answer::Ended(end) if end.reason == Reason::EndedByAdministrator));
@@ -220,4 +223,83 @@ fn a_session_is_kept_under_the_raised_epoch_of_its_subject_alone() {
     assert_eq!((marks.realm.epoch, marks.subject.epoch), (0, 1));
     let again = world.try_login(&world.ticket("alice"), login("browser")).issued().unwrap();
     assert!(world.is_live(&again.token));
+}
+
+#[test]
+fn nobody_ends_a_session_for_a_reason_that_only_time_brings() {
+    let own = |code| Reason::Other(ReasonCode::new(code).unwrap());
+    let false_reasons = [
+        Reason::IdleTimeout,
+        Reason::AbsoluteTimeout,
+        own("idle_timeout"),
+        own("absolute_timeout"),
+        own("signed_out"),
+    ];
+    for reason in false_reasons {
+        let world = World::new();
+        let (token, session) = world.active("alice", "browser");
+        let before = world.events().len();
+        let (sessions, alice) = (&world.sessions, subject("alice"));
+        let by = || (reason.clone(), Actor::System);
+        let answers = [
+            block_on(sessions.revoke(session.id(), by().0, by().1)).map(drop),
+            block_on(sessions.revoke_subject(&alice, by().0, by().1)),
+            block_on(sessions.revoke_everyone(by().0, by().1)),
+            block_on(sessions.revoke_others(&session, by().0, by().1)).map(drop),
+        ];
+        for answer in answers {
+            let Err(Error::NotARevocation(refused)) = answer else { panic!("{reason:?}") };
+            assert_eq!(refused, reason);
+        }
+        assert!(world.is_live(&token) && world.events().len() == before);
+    }
+    assert!(Error::NotARevocation(Reason::IdleTimeout).to_string().contains("idle_timeout"));
+}
+
+#[test]
+fn a_reason_of_the_applications_own_is_kept() {
+    let world = World::new();
+    let (token, session) = world.active("alice", "browser");
+    let reason = Reason::from_code("x_fraud").unwrap();
+    let _ = block_on(world.sessions.revoke(session.id(), reason.clone(), Actor::System)).unwrap();
+    assert_eq!(world.ended(&token).reason, reason);
+}
+
+#[test]
+fn an_owner_ends_his_own_sessions_and_nobody_elses() {
+    let world = World::new();
+    let (mine, session) = world.active("alice", "browser");
+    let (phone, on_phone) = world.active("alice", "browser");
+    let (bobs, of_bob) = world.active("bob", "browser");
+    let nobodys = [world.create(), world.create()];
+    let end = |session, id| block_on(world.sessions.end_own(session, id)).unwrap();
+
+    for id in [of_bob.id(), nobodys[0].session.id(), SessionId::from_bytes([9; 16])] {
+        assert_eq!(end(&session, id), Revoked::Absent);
+    }
+    assert_eq!(end(&nobodys[0].session, nobodys[1].session.id()), Revoked::Absent);
+    assert!(world.is_live(&bobs) && nobodys.iter().all(|issued| world.is_live(&issued.token)));
+
+    let Revoked::Now(told) = end(&session, on_phone.id()) else { panic!("it is his") };
+    assert_eq!((&told.reason, &told.actor), (&Reason::EndedByOwner, &Actor::Subject));
+    assert_eq!(world.ended(&phone), told);
+    assert_eq!(end(&session, on_phone.id()), Revoked::Already(told));
+    assert!(matches!(end(&nobodys[0].session, nobodys[0].session.id()), Revoked::Now(_)));
+    assert!(matches!(end(&session, session.id()), Revoked::Now(_)));
+    assert!(!world.is_live(&mine));
+}
+
+#[test]
+fn who_has_lost_his_session_ends_no_other_of_his() {
+    let world = World::new();
+    let (_, rotated) = world.active("alice", "browser");
+    let (_, idle) = world.active("alice", "browser");
+    let _ = block_on(world.sessions.rotate(&rotated)).unwrap();
+    world.clock.advance(minutes(30));
+    let other = world.login("alice", "browser");
+    for stale in [&rotated, &idle] {
+        let answer = block_on(world.sessions.end_own(stale, other.session.id())).unwrap();
+        assert_eq!(answer, Revoked::Absent);
+    }
+    assert!(world.is_live(&other.token));
 }

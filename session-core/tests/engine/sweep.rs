@@ -6,7 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pollster::block_on;
 use session_core::store::EventQuery;
-use session_core::{Actor, Answer, EventKind, Reason, SessionId, Sessions, StoreError, Swept};
+use session_core::{
+    Actor, Answer, Change, Error, EventKind, Reason, SessionId, Sessions, StoreError,
+    StoreErrorKind, Swept,
+};
 
 use crate::support::hooked::{Call, Hook};
 use crate::support::{MILLI, START, World, classes, minutes, seconds, subject};
@@ -197,5 +200,77 @@ fn two_sweepers_end_each_session_once() {
     world.clock.advance(minutes(10));
     let ended: usize = (0..8).map(|_| sweep(&world.sessions, 5).ended).sum();
     assert_eq!(ended, 20);
+    world.check_history();
+}
+
+/// Fails one kind of call, or refuses to end some sessions.
+#[derive(Debug, Default)]
+struct Refusing {
+    call: Option<(Call, StoreErrorKind)>,
+    ends: Vec<SessionId>,
+}
+
+#[async_trait]
+impl Hook for Refusing {
+    async fn before(&self, call: Call) -> Result<(), StoreError> {
+        match self.call {
+            Some((refused, kind)) if refused == call => Err(StoreError::new(kind, "on purpose")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn after(&self, _: Call) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn refuses(&self, change: &Change) -> Option<StoreError> {
+        let mut replaced = change.replacements().iter().map(|replaced| replaced.record.id);
+        replaced.any(|id| self.ends.contains(&id)).then(|| StoreError::corrupt("on purpose"))
+    }
+}
+
+#[test]
+fn a_store_that_takes_no_more_is_purged_even_so() {
+    let full = StoreErrorKind::StorageFull;
+    for call in [Call::CommitEach, Call::Due, Call::BelowEpoch] {
+        let policy = classes().tombstone_retention(minutes(60)).event_retention(minutes(60));
+        let world = World::with(policy.build().unwrap());
+        let (_, old) = world.active("alice", "browser");
+        let _ = block_on(world.sessions.sign_out(&old)).unwrap();
+        world.clock.advance(minutes(800));
+        world.login("alice", "browser");
+        world.clock.advance(minutes(31));
+        let engine = world.hooked(&Arc::new(Refusing { call: Some((call, full)), ends: vec![] }));
+        let answer = block_on(engine.sweep(NonZeroUsize::new(10).unwrap()));
+        assert!(matches!(answer, Err(Error::Store(error)) if error.kind() == full), "{call:?}");
+        assert!(world.stored(old.id()).is_none(), "{call:?}: there is no room for ends otherwise");
+        assert_eq!(sweep(&world.sessions, 10).ended, usize::from(call != Call::BelowEpoch));
+    }
+}
+
+#[test]
+fn what_marks_have_ended_is_swept_though_what_is_due_cannot_be() {
+    let world = World::new();
+    let ended = world.login("alice", "browser").session.id();
+    let by = (Reason::SubjectDisabled, Actor::System);
+    block_on(world.sessions.revoke_subject(&subject("alice"), by.0, by.1)).unwrap();
+    let down = StoreErrorKind::Unavailable;
+    let engine = world.hooked(&Arc::new(Refusing { call: Some((Call::Due, down)), ends: vec![] }));
+    assert!(block_on(engine.sweep(NonZeroUsize::new(10).unwrap())).is_err());
+    assert!(world.stored(ended).unwrap().record.end.is_some());
+}
+
+#[test]
+fn a_row_that_cannot_be_written_is_reported_and_stops_no_other() {
+    let world = World::new();
+    let ids: Vec<_> = (0..5).map(|_| world.create().session.id()).collect();
+    world.clock.advance(minutes(10));
+    let engine = world.hooked(&Arc::new(Refusing { call: None, ends: vec![ids[1], ids[3]] }));
+    let swept = sweep(&engine, 10);
+    assert_eq!((swept.ended, swept.left, swept.more), (3, 0, false));
+    assert_eq!(swept.damaged.len(), 2);
+    assert!([ids[1], ids[3]].iter().all(|id| swept.damaged.iter().any(|bad| bad.id == Some(*id))));
+    assert!(block_on(engine.sweep(NonZeroUsize::new(10).unwrap())).is_err(), "it takes nothing");
+    assert_eq!(sweep(&world.sessions, 10).ended, 2);
     world.check_history();
 }

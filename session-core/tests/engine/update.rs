@@ -2,7 +2,8 @@
 
 use pollster::block_on;
 use session_core::{
-    Answer, ChangeSet, DataError, DataLimits, Error, EventKind, NewSession, Reason,
+    Answer, ChangeSet, Data, DataError, DataLimits, EncodedData, Error, EventKind, NewSession,
+    Reason,
 };
 
 use crate::support::{World, classes, data, minutes, put, text};
@@ -120,4 +121,32 @@ fn rotating_changes_the_secret_and_nothing_else() {
     let rotations =
         world.kinds(session.id()).into_iter().filter(|kind| *kind == EventKind::Rotated);
     assert_eq!(rotations.count(), 2);
+}
+
+#[test]
+fn what_is_kept_can_be_read_however_deep_it_is() {
+    let nested = |levels: usize| {
+        let outer =
+            (0..levels).fold(serde_json::Value::Null, |inner, _| [inner].into_iter().collect());
+        let mut data = Data::default();
+        data.set("deep", outer).unwrap();
+        data.encode(&DataLimits::default())
+    };
+    assert!(nested(63).unwrap().decode().is_ok());
+    for levels in [64, 127, 500] {
+        let error = nested(levels).unwrap_err();
+        assert!(matches!(&error, DataError::TooDeep { key, limit: 64 } if key == "deep"));
+    }
+}
+
+#[test]
+fn no_error_tells_what_the_data_holds() {
+    let card = "4111 1111 1111 1111";
+    let wrong = data(&[("card", card)]).get::<u64>("card").unwrap_err();
+    let broken = EncodedData::from_stored(format!("[\"{card}\"]")).decode().unwrap_err();
+    for error in [wrong, broken] {
+        let source = std::error::Error::source(&error).unwrap();
+        let told = format!("{error} {error:?} {source} {source:?}");
+        assert!(!told.contains("4111"), "{told}");
+    }
 }

@@ -21,6 +21,16 @@ pub(crate) trait Hook: fmt::Debug + Send + Sync + 'static {
     /// After the store has carried it out; an error takes the place of its answer.
     async fn after(&self, call: Call) -> Result<(), StoreError>;
 
+    /// Whether the store refuses a change, and with which error.
+    fn refuses(&self, _: &Change) -> Option<StoreError> {
+        None
+    }
+
+    /// What is wrong with the row of a session.
+    fn damage(&self) -> StoreError {
+        StoreError::corrupt("on purpose")
+    }
+
     /// Whether the row of a session cannot be read.
     fn damages(&self, _: SessionId) -> bool {
         false
@@ -69,11 +79,16 @@ impl<H: Hook> Hooked<H> {
         Ok(answer)
     }
 
+    fn accept<'c>(&self, changes: impl IntoIterator<Item = &'c Change>) -> Result<(), StoreError> {
+        let refused = changes.into_iter().find_map(|change| self.hook.refuses(change));
+        refused.map_or(Ok(()), Err)
+    }
+
     fn damage(&self, scan: Scan) -> Scan {
         let damage = |stored: Stored| {
             let id = stored.record.id;
             if self.hook.damages(id) {
-                return Err(BadRow { id: Some(id), error: StoreError::corrupt("on purpose") });
+                return Err(BadRow { id: Some(id), error: self.hook.damage() });
             }
             Ok(stored)
         };
@@ -87,7 +102,7 @@ impl<H: Hook> SessionStore for Hooked<H> {
     async fn load(&self, realm: &Realm, id: SessionId) -> Result<Option<Stored>, StoreError> {
         let stored = self.call(Call::Load, self.inner.load(realm, id)).await?;
         if stored.is_some() && self.hook.damages(id) {
-            return Err(StoreError::corrupt("on purpose"));
+            return Err(self.hook.damage());
         }
         Ok(stored)
     }
@@ -97,6 +112,7 @@ impl<H: Hook> SessionStore for Hooked<H> {
     }
 
     async fn commit(&self, realm: &Realm, change: &Change) -> Result<Outcome, StoreError> {
+        self.accept([change])?;
         self.call(Call::Commit, self.inner.commit(realm, change)).await
     }
 
@@ -105,6 +121,7 @@ impl<H: Hook> SessionStore for Hooked<H> {
         realm: &Realm,
         changes: &[Change],
     ) -> Result<Vec<Outcome>, StoreError> {
+        self.accept(changes)?;
         self.call(Call::CommitEach, self.inner.commit_each(realm, changes)).await
     }
 

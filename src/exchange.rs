@@ -434,13 +434,14 @@ pub fn status_code(error: &Error) -> u16 {
         Error::Data(
             DataError::KeyTooLong { .. }
             | DataError::ValueTooLarge { .. }
-            | DataError::TooLarge { .. },
+            | DataError::TooLarge { .. }
+            | DataError::TooDeep { .. },
         ) => 413,
         Error::Store(error) => match error.kind() {
             StoreErrorKind::Corrupt | StoreErrorKind::Unsupported | StoreErrorKind::Invalid => 500,
             _ => 503,
         },
-        Error::Data(_) | Error::Answered => 500,
+        Error::Data(_) | Error::Answered | Error::UnknownClass(_) | Error::NotARevocation(_) => 500,
         _ => 503,
     }
 }

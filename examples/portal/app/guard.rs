@@ -1,5 +1,6 @@
 //! Who may pass: extractors that a handler cannot forget, because what it works with comes out of them.
 
+use axum::extract::rejection::FormRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::IntoResponse as _;
@@ -120,8 +121,12 @@ impl FromRequest<Portal> for Fields {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, portal: &Portal) -> Result<Self, Refusal> {
-        let axum::Form(pairs) = axum::Form::from_request(request, portal).await?;
-        Ok(Self(pairs))
+        match axum::Form::from_request(request, portal).await {
+            Ok(axum::Form(pairs)) => Ok(Self(pairs)),
+            // What is no form has no fields: it is refused for the one that every form here has.
+            Err(FormRejection::InvalidFormContentType(_)) => Ok(Self(Vec::new())),
+            Err(rejection) => Err(rejection.into()),
+        }
     }
 }
 

@@ -23,13 +23,13 @@ fn sessions_are_seen_and_ended_from_another_browser() -> Result<(), Failure> {
 
     let note = "Call <b>Zo\u{eb}</b> & \"co\"\n</textarea><script>document.title='x'</script>";
     laptop.find("#note")?.type_text(note)?;
-    laptop.find("form[action='/note'] button")?.click()?;
+    laptop.follow("form[action='/note'] button")?;
     assert_eq!(laptop.text(".notice")?, "Your note is saved.");
     assert_eq!(laptop.text("#note")?, note);
     picture(&laptop, "3-home")?;
     laptop.find("option[value=de]")?.click()?;
     laptop.find("#tz")?.type_text("Europe/Berlin")?;
-    laptop.find("form[action='/preferences'] button")?.click()?;
+    laptop.follow("form[action='/preferences'] button")?;
     assert_eq!(laptop.text("h1")?, "Guten Tag, alice!");
     assert!(laptop.text("#idle-deadline")?.ends_with("CET"));
     assert_eq!(laptop.text("#note")?, note, "the other form's edit is still there");
@@ -40,15 +40,15 @@ fn sessions_are_seen_and_ended_from_another_browser() -> Result<(), Failure> {
     laptop.goto(&format!("{}/devices", site.url))?;
     picture(&laptop, "5-devices")?;
     // The laptop's own comes first.
-    laptop.find("ul.devices li:nth-child(2) button")?.click()?;
+    laptop.follow("ul.devices li:nth-child(2) button")?;
     assert_eq!(laptop.text(".notice")?, "Das Ger\u{e4}t ist abgemeldet.");
-    phone.find("a[href='/devices']")?.click()?;
+    phone.follow("a[href='/devices']")?;
     assert_eq!(phone.url()?, format!("{}/login", site.url));
     assert!(phone.text("#reason")?.starts_with("Ended from another device"));
     picture(&phone, "6-ended-from-another-device")?;
 
     again(&phone, "alice")?;
-    phone.find("form[action='/logout'] button")?.click()?;
+    phone.follow("form[action='/logout'] button")?;
     assert!(phone.text("#reason")?.starts_with("Signed out"));
     picture(&phone, "7-signed-out")?;
     assert!(phone.cookies()?.iter().all(|cookie| cookie["name"] != "id"));
@@ -60,29 +60,29 @@ fn an_administrator_sees_and_ends_everyone() -> Result<(), Failure> {
     let site = Site::new();
     let (office, home) = (Browser::open()?, Browser::open()?);
     sign_in(&home, &site, "bob")?;
-    home.find("form[action='/logout'] button")?.click()?;
+    home.follow("form[action='/logout'] button")?;
     sign_in(&home, &site, "bob")?;
     site.clock.advance(Duration::from_secs(15 * 60));
     sign_in(&office, &site, "root")?;
 
-    office.find("a[href='/sessions']")?.click()?;
+    office.follow("a[href='/sessions']")?;
     assert!(office.text("#count")?.starts_with("2 shown"));
     office.find("option[value=all]")?.click()?;
-    office.find("form.filter button")?.click()?;
+    office.follow("form.filter button")?;
     assert!(office.text("#count")?.starts_with("3 shown"));
     picture(&office, "8-sessions")?;
     office.find("#idle-for")?.type_text("10m")?;
     office.find("option[value=live]")?.click()?;
-    office.find("form.filter button")?.click()?;
+    office.follow("form.filter button")?;
     assert!(office.text("#count")?.starts_with("1 shown"));
-    office.find("tr[data-state=active] button")?.click()?;
+    office.follow("tr[data-state=active] button")?;
     assert_eq!(office.text(".notice")?, "The session has ended.");
     home.goto(&site.url)?;
     assert!(home.text("#reason")?.contains("It was done by root."));
 
     again(&home, "bob")?;
     office.find("summary")?.click()?;
-    office.find("#end-all")?.click()?;
+    office.follow("#end-all")?;
     assert!(office.text("#reason")?.starts_with("Everyone was signed out"));
     picture(&office, "9-everyone-signed-out")?;
     home.goto(&site.url)?;
@@ -113,5 +113,5 @@ fn again(browser: &Browser, user: &str) -> Result<(), Failure> {
 fn enter(browser: &Browser, user: &str, password: &str) -> Result<(), Failure> {
     browser.find("#username")?.type_text(user)?;
     browser.find("#password")?.type_text(password)?;
-    browser.find("form[action='/login'] button")?.click()
+    browser.follow("form[action='/login'] button")
 }

@@ -73,6 +73,23 @@ impl Browser {
         Ok(Element { browser: self, id: id.to_owned() })
     }
 
+    /// Clicks on the first element that a CSS selector matches, which leads to another page, and waits until
+    /// the old page is gone. A click alone may return before its form is on its way.
+    pub(crate) fn follow(&self, css: &str) -> Result<(), Failure> {
+        let old = self.find("html")?;
+        self.find(css)?.click()?;
+        for _ in 0..ASKED_AT_MOST {
+            match self.get(&format!("/element/{}/name", old.id)) {
+                Ok(_) => {}
+                Err(gone) if gone.to_string().starts_with("stale element reference") => {
+                    return Ok(());
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Err(format!("{css:?} leads nowhere").into())
+    }
+
     /// The text that a person sees in the first element that a CSS selector matches.
     pub(crate) fn text(&self, css: &str) -> Result<String, Failure> {
         self.find(css)?.text()
@@ -160,6 +177,9 @@ impl Element<'_> {
         self.browser.post(&format!("/element/{}/{action}", self.id), body).map(drop)
     }
 }
+
+/// How often it is asked whether a page is gone. Each question takes about a millisecond.
+const ASKED_AT_MOST: u32 = 20_000;
 
 /// The key under which the protocol names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";

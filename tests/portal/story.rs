@@ -122,7 +122,7 @@ fn devices_are_listed_and_ended() {
     assert_eq!(page.matches("data-session=").count(), 3);
     assert_eq!(page.matches(">this device<").count(), 1);
     let own = page.split("<li ").nth(1).unwrap();
-    assert!(own.contains("Firefox on Linux") && own.contains("this device"), "{own}");
+    assert!(own.contains("Firefox (Linux)") && own.contains("this device"), "{own}");
     assert!(own.contains("127.0.0.1") && own.contains("2026-01-01 12:00:00 UTC"));
     assert!(page.contains("curl") && page.contains("30s ago"));
 

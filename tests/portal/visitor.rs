@@ -68,7 +68,7 @@ impl Visitor {
     pub(crate) fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
         let reply = self.post(path, fields);
         assert_eq!(reply.status, 303, "{path}: {reply:?}");
-        self.get(&reply.all("location")[0].to_owned())
+        self.get(reply.all("location")[0])
     }
 
     pub(crate) fn send(&mut self, method: &str, path: &str, body: &str) -> Reply {

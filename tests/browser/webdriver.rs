@@ -74,20 +74,28 @@ impl Browser {
     }
 
     /// Clicks on the first element that a CSS selector matches, which leads to another page, and waits until
-    /// the old page is gone. A click alone may return before its form is on its way.
+    /// that is there. A click alone may return before its form is on its way.
     pub(crate) fn follow(&self, css: &str) -> Result<(), Failure> {
-        let old = self.find("html")?;
-        self.find(css)?.click()?;
+        self.leave(|| self.find(css)?.click())
+    }
+
+    /// Does what leads to another page, and waits until that is there.
+    pub(crate) fn leave(&self, act: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+        // Each document has a time origin of its own.
+        let page = json!({
+            "script": "return document.readyState == 'complete' ? performance.timeOrigin : null",
+            "args": [],
+        });
+        let old = self.post("/execute/sync", &page)?;
+        act()?;
         for _ in 0..ASKED_AT_MOST {
-            match self.get(&format!("/element/{}/name", old.id)) {
-                Ok(_) => {}
-                Err(gone) if gone.to_string().starts_with("stale element reference") => {
-                    return Ok(());
-                }
-                Err(other) => return Err(other),
+            // In the middle of the change there may be no page to answer.
+            let shown = self.post("/execute/sync", &page);
+            if shown.is_ok_and(|shown| !shown.is_null() && shown != old) {
+                return Ok(());
             }
         }
-        Err(format!("{css:?} leads nowhere").into())
+        Err("the page is still there".into())
     }
 
     /// The text that a person sees in the first element that a CSS selector matches.
@@ -157,7 +165,7 @@ impl Element<'_> {
         text(self.browser.get(&format!("/element/{}/text", self.id))?)
     }
 
-    /// Clicks on it; if that leads to another page, waits until it is there.
+    /// Clicks on it. To go to another page, see [`Browser::follow`].
     pub(crate) fn click(&self) -> Result<(), Failure> {
         self.post("click", &json!({}))
     }
@@ -178,7 +186,7 @@ impl Element<'_> {
     }
 }
 
-/// How often it is asked whether a page is gone. Each question takes about a millisecond.
+/// How often it is asked whether another page is there. Each question takes a millisecond or more.
 const ASKED_AT_MOST: u32 = 20_000;
 
 /// The key under which the protocol names an element.

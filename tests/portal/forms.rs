@@ -69,8 +69,12 @@ fn a_form_from_elsewhere_is_refused() {
         }
     }
     assert!(!root.get("/").body.contains("changed"));
+    assert_eq!(root.csrf, own, "each of its pages has the same");
     assert_eq!((alice.get("/").status, other.get("/").status), (200, 200));
     assert_eq!(root.token(), token);
+    root.sign_in("root");
+    assert_ne!(root.csrf, own);
+    assert_eq!(root.post_exactly("/logout", &[("csrf", &own)]).status, 403, "of the one before");
 }
 
 #[test]

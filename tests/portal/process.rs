@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use crate::stores::assert_nowhere;
 use crate::visitor::{Visitor, reason};
 
 /// Long enough for the slowest machine.
@@ -109,6 +110,11 @@ fn the_program_serves_stops_and_goes_on_where_it_stopped() {
     assert_eq!(right.status, 303);
     alice.get("/");
     assert!(alice.submit("/note", &[("note", "kept")]).body.contains("kept"));
+    // With the changes that still stand in the log of the database.
+    assert!(directory.path().join("sessions.db-wal").is_file());
+    let mut secrets = passwords.to_vec();
+    secrets.push(alice.csrf.clone());
+    assert_nowhere(directory.path(), &[alice.token()], &secrets);
     let jar = alice.jar;
     assert!(portal.stop().success(), "it stops in order");
 

@@ -10,12 +10,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use session_engine::{
-    Client, Data, LoggedIn, Login, Random as _, RandomError, Subject, SystemRandom, Timestamp,
+    Client, LoggedIn, Login, Random as _, RandomError, Subject, SystemRandom, Timestamp,
 };
 use sha2::Sha256;
 
 use super::Portal;
-use super::guard::{CSRF, Fields, LANG, Sent, SignedIn, ZONE, exchange, unguessable};
+use super::guard::{Fields, LANG, Sent, SignedIn, ZONE, exchange, unguessable};
 use super::jar::{Header, Name};
 use super::refusal::{Refusal, is_damaged};
 use super::view::{self, Notice};
@@ -59,9 +59,7 @@ pub(crate) async fn sign_in(
         return again(StatusCode::UNAUTHORIZED, "That user name or password is wrong.".to_owned())
             .await;
     };
-    let mut data = Data::default();
-    data.set(CSRF, unguessable()?)?;
-    let login = Login::new("password").level(1).client(client).data(data);
+    let login = Login::new("password").level(1).client(client);
     match exchange.login(&ticket, login, &CARRIED).await? {
         LoggedIn::Issued(..) => {
             let forget = [Name::SignIn, Name::Notice].map(|name| portal.set_cookie(name, "", 0));

@@ -139,6 +139,28 @@ fn without_options_it_writes_a_file_here() {
 }
 
 #[test]
+fn behind_https_every_cookie_is_secure() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = ["--store", "memory:", "--behind-https", "--password", "open sesame"];
+    let portal = Portal::start(directory.path(), &options);
+    assert!(portal.said("cookie ").starts_with("__Host-id (secure: "));
+    assert_eq!(portal.said("user alice password "), "(as given)");
+    let mut alice = Visitor::at(portal.said("url "));
+    let form = alice.get("/login");
+    let login = alice.post("/login", &[("username", "alice"), ("password", "open sesame")]);
+    assert_eq!(login.status, 303);
+    assert!(alice.get("/").body.contains("Hello, alice!"));
+    let names: Vec<_> = alice.jar.keys().collect();
+    assert_eq!(names, ["__Host-id"]);
+    let out = alice.post("/logout", &[]);
+    for set in [&form, &login, &out].into_iter().flat_map(|reply| reply.all("set-cookie")) {
+        assert!(set.starts_with("__Host-") && set.contains("; Secure"), "{set}");
+        assert!(set.contains("; HttpOnly") && set.contains("; SameSite=Lax"), "{set}");
+    }
+    assert!(portal.stop().success());
+}
+
+#[test]
 fn what_cannot_be_is_said_in_one_line() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(

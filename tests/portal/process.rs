@@ -71,7 +71,7 @@ fn command(directory: &Path) -> Command {
     command
 }
 
-/// Where cargo puts the example, which it builds first if nothing has: `cargo test --test portal` does not.
+/// Where cargo puts the example, once it is up to date: `cargo test --test portal` alone does not build it.
 fn program() -> PathBuf {
     static BUILT: std::sync::Once = std::sync::Once::new();
     let test = std::env::current_exe().unwrap();

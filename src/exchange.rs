@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use session_core::{
-    Answer, ChangeSet, Data, End, Error, Issued, LoggedIn, Login, LoginTicket, NewSession, Reason,
-    Revoked, Session, Sessions, StoreErrorKind, Subject, Timestamp,
+    Actor, Answer, ChangeSet, Data, End, Error, Issued, LoggedIn, Login, LoginTicket, NewSession,
+    Reason, Revoked, Session, Sessions, StoreError, StoreErrorKind, Subject, Timestamp,
 };
 
 use crate::cookie::{CookieConfig, Presented};
@@ -198,7 +198,7 @@ impl Exchange {
         let login = match self.session().await {
             Ok(Some(session)) => login.replacing(session, carry),
             Ok(None) => login,
-            Err(Error::Store(error)) if error.kind() == StoreErrorKind::Corrupt => login,
+            Err(Error::Store(error)) if is_unreadable(&error) => login,
             Err(error) => return Err(error),
         };
         let outcome = self.sessions().login(ticket, login).await?;
@@ -221,9 +221,9 @@ impl Exchange {
     /// edits leave anything to store.
     ///
     /// Nothing is written, and no session begun, if another request has ended the session while this one held
-    /// it, or if a login has replaced the one that it presents, less than a minute before the request began or
-    /// since: its browser holds a newer token, or is about to. A browser that presents the old one for longer
-    /// has never had the answer of that login.
+    /// it, if the session lives by a newer secret than the one presented, or if a login has replaced it less
+    /// than a minute before the request began or since: its browser holds a newer token, or is about to. A
+    /// browser that presents the old one for longer has never had the answer of that login.
     ///
     /// # Errors
     /// As for [`Sessions::edit`] and [`Sessions::create`]; [`Error::Answered`] if a session would begin after
@@ -231,8 +231,8 @@ impl Exchange {
     pub async fn edit(&self, edits: &ChangeSet) -> Result<Answer<()>, Error> {
         match self.answer().await? {
             Answer::Live(session) => Ok(self.saw(self.sessions().edit(&session, edits).await?)),
-            Answer::Ended(end) if self.is_over(Some(&end)) => Ok(Answer::Ended(end)),
-            Answer::Absent if self.is_over(None) => Ok(Answer::Absent),
+            Answer::Ended(end) if self.is_over(Some(&end)).await? => Ok(Answer::Ended(end)),
+            Answer::Absent if self.is_over(None).await? => Ok(Answer::Absent),
             _ => self.create(|data| edits.apply(data)).await.map(Answer::Live),
         }
     }
@@ -249,8 +249,8 @@ impl Exchange {
     ) -> Result<Answer<T>, Error> {
         let session = match self.answer().await? {
             Answer::Live(session) => session,
-            Answer::Ended(end) if self.is_over(Some(&end)) => return Ok(Answer::Ended(end)),
-            Answer::Absent if self.is_over(None) => return Ok(Answer::Absent),
+            Answer::Ended(end) if self.is_over(Some(&end)).await? => return Ok(Answer::Ended(end)),
+            Answer::Absent if self.is_over(None).await? => return Ok(Answer::Absent),
             _ => return self.create(edit).await.map(Answer::Live),
         };
         let mut value = None;
@@ -267,10 +267,21 @@ impl Exchange {
 
     /// Whether the browser's session has gone over to another request: what this one writes belongs to no new
     /// session, whose cookie would take the newer one away.
-    fn is_over(&self, end: Option<&End>) -> bool {
-        let on_its_way =
-            |end: &End| end.reason == Reason::Replaced && self.inner.begun_at < end.at + DELIVERY;
-        self.state().lost || end.is_some_and(on_its_way)
+    async fn is_over(&self, end: Option<&End>) -> Result<bool, Error> {
+        if self.state().lost {
+            return Ok(true);
+        }
+        match (end, &self.inner.presented) {
+            (Some(end), _) => {
+                Ok(end.reason == Reason::Replaced && self.inner.begun_at < end.at + DELIVERY)
+            }
+            // The session lives, but not by this secret: another request has rotated it.
+            (None, Presented::Token(token)) => {
+                let info = self.sessions().find(token.id()).await?;
+                Ok(info.is_some_and(|info| info.state.is_live()))
+            }
+            (None, _) => Ok(false),
+        }
     }
 
     async fn create<T>(&self, mut edit: impl FnMut(&mut Data) -> T) -> Result<T, Error> {
@@ -332,6 +343,23 @@ impl Exchange {
         Ok(())
     }
 
+    /// Ends all sessions of the session's subject, this one included, because its holder signs out everywhere,
+    /// and takes the cookie away. An anonymous session has no others.
+    ///
+    /// # Errors
+    /// The store fails: the sessions may still live, and the answer must not say otherwise.
+    pub async fn sign_out_everywhere(&self) -> Result<(), Error> {
+        let Some(session) = self.session().await? else { return Ok(()) };
+        let Some(subject) = session.subject() else { return self.sign_out().await };
+        let (reason, actor) = (Reason::SignedOut, Actor::Subject);
+        self.sessions().revoke_subject(subject, reason, actor).await?;
+        let answer = self.sessions().check(&session).await?;
+        let mut state = self.state();
+        state.answer = Some(answer);
+        state.effect = Effect::Remove;
+        Ok(())
+    }
+
     /// Finishes the exchange: the header fields to add to the response, names in lower case.
     ///
     /// `set-cookie` if a token was issued or the session was ended here. `cache-control: no-store` and
@@ -376,6 +404,11 @@ impl Exchange {
     fn state(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A row that nobody can resume here, because it is damaged or of a newer format.
+fn is_unreadable(error: &StoreError) -> bool {
+    matches!(error.kind(), StoreErrorKind::Corrupt | StoreErrorKind::Unsupported)
 }
 
 impl fmt::Debug for Exchange {

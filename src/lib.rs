@@ -14,6 +14,9 @@ mod open;
 
 pub use open::{OpenError, open};
 pub use session_core::*;
+/// The SQLite store with its options.
+#[cfg(feature = "sqlite")]
+pub use session_sqlite as sqlite;
 
 #[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../docs/guide/frameworks.md")]

@@ -19,13 +19,16 @@ use session_core::{SessionStore, StoreError};
 /// # });
 /// ```
 ///
+/// A URL takes no options: a store that needs some is opened by its own type, such as `sqlite::SqliteStore`.
+///
 /// # Errors
 /// The URL names no store, or one whose feature is not compiled in, or the store cannot be opened.
 pub async fn open(url: &str) -> Result<Arc<dyn SessionStore>, OpenError> {
     let (scheme, rest) = url.split_once(':').ok_or(OpenError::NoScheme)?;
     match scheme {
-        "memory" => memory(),
-        "sqlite" => sqlite(rest.strip_prefix("//").unwrap_or(rest)),
+        "memory" if rest.trim_start_matches('/').is_empty() => memory(),
+        "memory" => Err(OpenError::Excess("memory:")),
+        "sqlite" => sqlite(rest.strip_prefix("//").ok_or(OpenError::NoPath)?),
         // Not the whole URL: it may hold a password.
         other => Err(OpenError::UnknownScheme(other.chars().take(32).collect())),
     }
@@ -45,6 +48,10 @@ fn memory() -> Result<Arc<dyn SessionStore>, OpenError> {
 fn sqlite(path: &str) -> Result<Arc<dyn SessionStore>, OpenError> {
     if path.is_empty() {
         return Err(OpenError::NoPath);
+    }
+    // Options that nobody reads must not become part of a file's name.
+    if path.contains(['?', '#']) {
+        return Err(OpenError::Excess("sqlite://FILE"));
     }
     Ok(Arc::new(session_sqlite::SqliteStore::open(path)?))
 }
@@ -78,7 +85,33 @@ pub enum OpenError {
     /// It names no file.
     #[error("the URL names no file: sqlite://FILE")]
     NoPath,
+    /// It goes on where nothing follows.
+    #[error(
+        "the URL goes on after {0}: it takes no options; set them where the store is opened in code"
+    )]
+    Excess(&'static str),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> String {
+        pollster::block_on(open(url)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn wrong_urls_are_refused_and_name_what_is_wrong() {
+        assert!(refusal("sessions.db").contains("begins with its kind"));
+        assert!(refusal("postgres://user:secret@host/db").contains("\"postgres\""));
+        assert!(!refusal("postgres://user:secret@host/db").contains("secret"));
+        assert!(refusal("sqlite://").contains("names no file"));
+        assert!(refusal("sqlite:file").contains("names no file"));
+        assert!(refusal("sqlite://x.db?mode=ro").contains("no options"));
+        assert!(refusal("memory:x").contains("no options"));
+        assert!(refusal("sqlite:///no/such/folder/x.db").contains("directory does not exist"));
+    }
 }

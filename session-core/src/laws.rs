@@ -255,6 +255,10 @@ pub fn activity_never_goes_back(policy: &Policy, trace: &Trace) -> TestCaseResul
                 None => prop_assert!(entry.slot >= before.next_slot, "law 5: an old slot"),
             }
         }
+        if let Some(Ok(Decision::Write(write))) = moment.answer {
+            let written = write.record.last_seen_at;
+            prop_assert!(before.last_seen_at <= written, "law 5: {:?} writes it down", command);
+        }
         if let Some(Err(ended)) = moment.answer {
             prop_assert_eq!(ended.tombstone.is_some(), before.end.is_none(), "law 5: tombstone");
             if let Some(tombstone) = &ended.tombstone {
@@ -298,15 +302,23 @@ pub fn coalescing_ends_early_never_late(policy: &Policy, trace: &Trace) -> TestC
                         let class = life.policy.class(&before.class);
                         let early = now.since(before.last_seen_at);
                         prop_assert!(early < class.touch_interval, "law 6: {:?} early", early);
+                        // A limit stricter than the class's own must not outrun the recording.
                         let idle = oracle::idle_limit(before, &life.policy);
+                        let stricter = idle != class.limits.idle_timeout;
                         // Two requests within one millisecond are one.
                         let at_once = early < Duration::from_millis(1);
-                        let kept = idle.is_none_or(|idle| at_once || early <= idle / 2);
+                        let bound = if stricter { idle.map(|idle| idle / 2) } else { idle };
+                        let kept = bound.is_none_or(|bound| at_once || early <= bound);
                         prop_assert!(kept, "law 6: {:?} early of {:?}", early, idle);
                     }
                     Decision::Touch(touch) => {
                         prop_assert_eq!((touch.id, touch.slot), (before.id, 0), "law 6: touch");
                         prop_assert_eq!(touch.seen_at, now, "law 6: touch");
+                        // A touch that comes late must not reach a session that has idled out since.
+                        let idle = oracle::idle_limit(before, &life.policy);
+                        let alive = idle.map_or(Timestamp::MIN, |idle| now - idle);
+                        prop_assert_eq!(touch.if_after, alive, "law 6: touch");
+                        prop_assert!(touch.if_before <= now, "law 6: touch");
                     }
                     Decision::Write(_) => {
                         prop_assert!(before.activated_at.is_none(), "law 6: a needless write");
@@ -404,32 +416,11 @@ pub fn what_is_within_is_only_stricter(policy: &Policy, trace: &Trace) -> TestCa
         for outer in oracle::limits_today(record, &life.policy) {
             prop_assert_eq!(limits.min(outer), limits, "law 8: a group loosens {:?}", outer);
         }
-        for now in instants(life) {
-            let outer = standing(record, &life.marks(), &life.policy, now);
-            for (name, _) in life.policy.scopes() {
-                let told = scope_standing(record, &life.marks(), &life.policy, name, now);
-                let (Standing::Live { deadlines: outer, .. }, Some(entry)) =
-                    (&outer, record.scope(name))
-                else {
-                    let closed = match outer {
-                        Standing::Ended(_) => ScopeStanding::SessionEnded,
-                        Standing::Live { .. } => ScopeStanding::NotEntered,
-                    };
-                    prop_assert_eq!(told, closed, "law 8: at {}", now);
-                    continue;
-                };
-                match (oracle::scope_fate(record, entry, &life.policy, now), told) {
-                    (Some((at, reason)), told) => {
-                        let expected = ScopeStanding::Expired { reason, at };
-                        prop_assert_eq!(told, expected, "law 8: at {}", now);
-                    }
-                    (None, ScopeStanding::Open { deadlines }) => {
-                        let within = deadlines.earliest() <= outer.earliest();
-                        prop_assert!(within, "law 8: a scope outlives its session");
-                        prop_assert!(deadlines.earliest() > Some(now), "law 8: open too long");
-                    }
-                    (None, told) => prop_assert!(false, "law 8: {:?} at {}", told, now),
-                }
+        for policy in [&life.policy, &loosen(&life.policy, true), &tighten(&life.policy, 500)] {
+            let mut seen = Life::clone(life);
+            seen.policy = policy.clone();
+            for now in instants(&seen) {
+                a_scope_is_within(&seen, now)?;
             }
         }
         match (command, moment.answer) {
@@ -464,6 +455,38 @@ pub fn what_is_within_is_only_stricter(policy: &Policy, trace: &Trace) -> TestCa
         }
         Ok(())
     })
+}
+
+/// Where the session stands in each scope at an instant, and that no scope outlives it or what it was entered
+/// under.
+fn a_scope_is_within(life: &Life, now: Timestamp) -> TestCaseResult {
+    let record = &life.record;
+    let outer = standing(record, &life.marks(), &life.policy, now);
+    for (name, _) in life.policy.scopes() {
+        let told = scope_standing(record, &life.marks(), &life.policy, name, now);
+        let (Standing::Live { deadlines: outer, .. }, Some(entry)) = (&outer, record.scope(name))
+        else {
+            let closed = match outer {
+                Standing::Ended(_) => ScopeStanding::SessionEnded,
+                Standing::Live { .. } => ScopeStanding::NotEntered,
+            };
+            prop_assert_eq!(told, closed, "law 8: at {}", now);
+            continue;
+        };
+        match (oracle::scope_fate(record, entry, &life.policy, now), told) {
+            (Some((at, reason)), told) => {
+                let expected = ScopeStanding::Expired { reason, at };
+                prop_assert_eq!(told, expected, "law 8: at {}", now);
+            }
+            (None, ScopeStanding::Open { deadlines }) => {
+                let within = deadlines.earliest() <= outer.earliest();
+                prop_assert!(within, "law 8: a scope outlives its session");
+                prop_assert!(deadlines.earliest() > Some(now), "law 8: open too long");
+            }
+            (None, told) => prop_assert!(false, "law 8: {:?} at {}", told, now),
+        }
+    }
+    Ok(())
 }
 
 /// Law 9: what the sweep takes was dead, what it leaves is looked at again in time, and a tombstone stays until

@@ -83,6 +83,7 @@ fn harness(defect: Option<Defect>) -> Harness {
 #[test]
 fn a_case_that_is_written_is_listed() {
     let sources = [
+        ("agreement", include_str!("../src/conformance/agreement.rs")),
         ("batches", include_str!("../src/conformance/batches.rs")),
         ("cancellation", include_str!("../src/conformance/cancellation.rs")),
         ("corruption", include_str!("../src/conformance/corruption.rs")),

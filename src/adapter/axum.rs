@@ -1,5 +1,8 @@
 //! Extractors for axum 0.8, on top of the [layer](super::tower::SessionLayer).
 
+use std::fmt;
+use std::sync::Arc;
+
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -55,6 +58,9 @@ impl<S: Sync> OptionalFromRequestParts<S> for Live {
 /// Why a request is not answered by its handler: an extractor refuses it, or the handler passes on an error of
 /// the engine with `?`.
 ///
+/// The client is told nothing of an error of the engine; the response carries it in its extensions, as an
+/// `Arc<Error>`, for a layer further out to log.
+///
 /// ```
 /// use axum_core::response::IntoResponse;
 /// use session_engine::adapter::axum::Rejection;
@@ -94,6 +100,29 @@ impl IntoResponse for Rejection {
             ),
             Self::NoLayer => (StatusCode::INTERNAL_SERVER_ERROR, "there is no session layer"),
         };
-        (status, text).into_response()
+        let mut response = (status, text).into_response();
+        if let Self::Failed(error) = self {
+            response.extensions_mut().insert(Arc::new(error));
+        }
+        response
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSession => f.write_str("the request has no live session"),
+            Self::Failed(error) => fmt::Display::fmt(error, f),
+            Self::NoLayer => f.write_str("there is no session layer"),
+        }
+    }
+}
+
+impl std::error::Error for Rejection {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Failed(error) => error.source(),
+            Self::NoSession | Self::NoLayer => None,
+        }
     }
 }

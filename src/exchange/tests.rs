@@ -330,3 +330,39 @@ fn nothing_shows_the_token() {
         assert!(!shown.contains(secret), "{shown}");
     });
 }
+
+#[test]
+fn a_late_write_with_a_rotated_token_does_not_take_the_new_one_away() {
+    pollster::block_on(async {
+        let (mut browser, _) = browser();
+        browser.sign_in().await;
+        let late = browser.begin();
+        let rotating = browser.begin();
+        assert!(rotating.rotate().await.unwrap());
+        browser.end(&rotating);
+
+        let edits = ChangeSet::new().set("note", "late").unwrap();
+        assert_eq!(late.edit(&edits).await.unwrap(), Answer::Absent);
+        assert!(late.finish().iter().all(|(name, _)| *name != "set-cookie"));
+        let answer = late.update(|data| data.set("note", "late").unwrap()).await.unwrap();
+        assert_eq!(answer, Answer::Absent);
+        assert!(browser.begin().session().await.unwrap().is_some());
+    });
+}
+
+#[test]
+fn who_signs_out_everywhere_is_signed_out_here_too() {
+    pollster::block_on(async {
+        let (mut here, _) = browser();
+        let mut there = Browser { gate: here.gate.clone(), cookie: None };
+        here.sign_in().await;
+        there.sign_in().await;
+        let exchange = here.begin();
+        exchange.sign_out_everywhere().await.unwrap();
+        assert!(exchange.session().await.unwrap().is_none());
+        here.end(&exchange);
+        assert_eq!(here.cookie, None);
+        let end = there.begin().ended().await.unwrap().unwrap();
+        assert_eq!(end.reason, Reason::SignedOut);
+    });
+}

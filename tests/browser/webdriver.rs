@@ -73,31 +73,6 @@ impl Browser {
         Ok(Element { browser: self, id: id.to_owned() })
     }
 
-    /// Clicks on the first element that a CSS selector matches, which leads to another page, and waits until
-    /// that is there. A click alone may return before its form is on its way.
-    pub(crate) fn follow(&self, css: &str) -> Result<(), Failure> {
-        self.leave(|| self.find(css)?.click())
-    }
-
-    /// Does what leads to another page, and waits until that is there.
-    pub(crate) fn leave(&self, act: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-        // Each document has a time origin of its own.
-        let page = json!({
-            "script": "return document.readyState == 'complete' ? performance.timeOrigin : null",
-            "args": [],
-        });
-        let old = self.post("/execute/sync", &page)?;
-        act()?;
-        for _ in 0..ASKED_AT_MOST {
-            // In the middle of the change there may be no page to answer.
-            let shown = self.post("/execute/sync", &page);
-            if shown.is_ok_and(|shown| !shown.is_null() && shown != old) {
-                return Ok(());
-            }
-        }
-        Err("the page is still there".into())
-    }
-
     /// The text that a person sees in the first element that a CSS selector matches.
     pub(crate) fn text(&self, css: &str) -> Result<String, Failure> {
         self.find(css)?.text()
@@ -165,9 +140,11 @@ impl Element<'_> {
         text(self.browser.get(&format!("/element/{}/text", self.id))?)
     }
 
-    /// Clicks on it. To go to another page, see [`Browser::follow`].
+    /// Clicks on it; if it is a link or sends a form, waits up to five seconds for the next page.
     pub(crate) fn click(&self) -> Result<(), Failure> {
-        self.post("click", &json!({}))
+        let leaves = self.mark(false)?;
+        self.post("click", &json!({}))?;
+        self.arrive(leaves)
     }
 
     /// Types into it, in place of what stands there.
@@ -176,9 +153,27 @@ impl Element<'_> {
         self.post("value", &json!({ "text": text }))
     }
 
-    /// Submits the form that it is in, as the Enter key does.
+    /// Submits the form that it is in, as the Enter key does, and waits for the next page.
     pub(crate) fn submit(&self) -> Result<(), Failure> {
-        self.post("value", &json!({ "text": "\u{e007}" }))
+        let leaves = self.mark(true)?;
+        self.post("value", &json!({ "text": "\u{e007}" }))?;
+        self.arrive(leaves)
+    }
+
+    /// Marks the page if what follows leaves it. Without a mark the page before could be read for the next
+    /// one: the driver does not wait for a navigation that has yet to begin.
+    fn mark(&self, enter: bool) -> Result<bool, Failure> {
+        let body = json!({ "script": MARK, "args": [{ ELEMENT: self.id }, enter] });
+        Ok(self.browser.post("/execute/sync", &body)? == true)
+    }
+
+    fn arrive(&self, leaves: bool) -> Result<(), Failure> {
+        if leaves {
+            self.browser
+                .find("html:not([data-left])")
+                .map_err(|error| format!("still there: {error}"))?;
+        }
+        Ok(())
     }
 
     fn post(&self, action: &str, body: &Value) -> Result<(), Failure> {
@@ -186,11 +181,20 @@ impl Element<'_> {
     }
 }
 
-/// How often it is asked whether another page is there. Each question takes a millisecond or more.
-const ASKED_AT_MOST: u32 = 20_000;
-
 /// The key under which the protocol names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// Whether a click on an element (or the Enter key in it) leaves the page: by a link, or by a form that is valid.
+const MARK: &str = "
+    const [target, enter] = arguments;
+    const element = target.closest('a[href], button, input');
+    const form = element?.form;
+    const leaves = form
+        ? (enter || element.type === 'submit') && (form.noValidate || form.checkValidity())
+        : !enter && element?.matches('a:not([href^=\"#\"])') === true;
+    if (leaves) document.documentElement.dataset.left = '';
+    return leaves;
+";
 
 /// No window, no sandbox (which needs a user that containers often lack), and no calls home.
 const ARGUMENTS: [&str; 11] = [

@@ -88,8 +88,8 @@ fn failed(error: &Error) -> Response {
             "/login",
             "To sign in again",
             status,
-            "Your session is damaged",
-            "What is stored of it cannot be read. A new sign-in leaves it behind.",
+            "Your session cannot be read",
+            "What is stored of it is damaged, or of a newer version. A new sign-in leaves it behind.",
         );
     }
     view::message(
@@ -99,9 +99,11 @@ fn failed(error: &Error) -> Response {
     )
 }
 
-/// Whether what is stored of a session cannot be read. It harms nobody but its holder.
+/// Whether what is stored of a session cannot be read, as it is damaged or of a newer format. It harms nobody but
+/// its holder.
 pub(crate) fn is_damaged(error: &Error) -> bool {
-    matches!(error, Error::Store(error) if error.kind() == StoreErrorKind::Corrupt)
+    use StoreErrorKind::{Corrupt, Unsupported};
+    matches!(error, Error::Store(error) if matches!(error.kind(), Corrupt | Unsupported))
 }
 
 impl From<Error> for Refusal {

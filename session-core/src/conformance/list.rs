@@ -74,6 +74,9 @@ pub fn run(group: &str, name: &str, harness: &Harness) {
 macro_rules! __conformance_cases {
     ($($then:tt)*) => {
         $($then)* {
+            agreement {
+                every_trace_is_answered_as_by_the_reference
+            }
             batches {
                 each_change_has_its_own_outcome
                 later_changes_see_earlier_ones

@@ -30,7 +30,9 @@ mod bed;
 mod harness;
 mod list;
 mod schedule;
+mod trace;
 
+pub mod agreement;
 pub mod batches;
 pub mod cancellation;
 pub mod corruption;

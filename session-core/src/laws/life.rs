@@ -138,7 +138,7 @@ impl Life {
         let before = self.record.clone();
         let marks = self.marks();
         match self.command(&step.act) {
-            Some(command) => self.ask(command, step.overtaken, watch)?,
+            Some(command) => self.ask(&command, step.overtaken, watch)?,
             None => {
                 self.change_world(&step.act);
                 let (command, answer) = (None, None);
@@ -153,7 +153,7 @@ impl Life {
             }
         }
         if let Some(overtaken) = overtaken {
-            self.carry_out(overtaken, watch)?;
+            self.carry_out(&overtaken, watch)?;
         }
         Ok(())
     }
@@ -231,7 +231,7 @@ impl Life {
 
     fn ask(
         &mut self,
-        command: Command,
+        command: &Command,
         overtaken: bool,
         watch: &mut impl FnMut(&Moment<'_>) -> TestCaseResult,
     ) -> TestCaseResult {
@@ -263,7 +263,7 @@ impl Life {
             life: self,
             before: &before,
             marks: &marks,
-            command: Some(&command),
+            command: Some(command),
             answer: Some(&answer),
             pending,
         })
@@ -274,14 +274,14 @@ impl Life {
         watch: &mut impl FnMut(&Moment<'_>) -> TestCaseResult,
     ) -> TestCaseResult {
         match self.pending.take() {
-            Some(pending) => self.carry_out(pending, watch),
+            Some(pending) => self.carry_out(&pending, watch),
             None => Ok(()),
         }
     }
 
     fn carry_out(
         &mut self,
-        pending: Pending,
+        pending: &Pending,
         watch: &mut impl FnMut(&Moment<'_>) -> TestCaseResult,
     ) -> TestCaseResult {
         let before = self.record.clone();
@@ -416,6 +416,7 @@ fn reshaped(policy: &Policy, limits: impl Fn(&Limits) -> Limits) -> Policy {
     let mut policy = policy.clone();
     policy.classes.values_mut().for_each(|known| *known = class(known));
     policy.groups.values_mut().for_each(|known| *known = limits(known));
+    policy.scopes.values_mut().for_each(|known| *known = limits(known));
     policy
 }
 

@@ -117,5 +117,9 @@ fn fatal_raise(record: &Record, marks: &Marks) -> Option<Raise> {
     if marks.subject.epoch > record.epochs.subject {
         raises.extend(marks.subject.raise.clone());
     }
+    // Nothing ends before it began, however slow the clock of who raised the mark.
+    for raise in &mut raises {
+        raise.at = raise.at.max(record.created_at);
+    }
     raises.into_iter().min_by_key(|raise| raise.at)
 }

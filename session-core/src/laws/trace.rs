@@ -16,10 +16,10 @@ use crate::{Reason, Timestamp};
 ///
 /// ```
 /// use proptest::prelude::*;
-/// use session_core::laws;
+/// use session_core::{Policy, laws};
 ///
 /// proptest!(|(trace in laws::any_trace())| {
-///     prop_assert!(!format!("{trace:?}").is_empty());
+///     laws::ends_are_final(&Policy::default(), &trace)?;
 /// });
 /// ```
 #[derive(Clone, Debug)]

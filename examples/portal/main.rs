@@ -51,6 +51,7 @@ async fn serve(options: Options) -> Result<(), Failure> {
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let told_to_stop = told_to_stop()?;
 
     let mut out = std::io::stdout().lock();
     writeln!(out, "url http://{}/", listener.local_addr()?)?;
@@ -69,7 +70,7 @@ async fn serve(options: Options) -> Result<(), Failure> {
 
     let sweeper = tokio::spawn(sweep(sessions));
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(told_to_stop())
+        .with_graceful_shutdown(told_to_stop)
         .await?;
     sweeper.abort();
     Ok(())
@@ -94,21 +95,22 @@ async fn sweep(sessions: Sessions) {
     }
 }
 
-/// Ctrl-C, or what a service manager sends.
-async fn told_to_stop() {
-    let interrupted = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminated) => {
-                tokio::select! { _ = interrupted => {}, _ = terminated.recv() => {} }
-            }
-            Err(_) => drop(interrupted.await),
-        }
-    }
-    #[cfg(not(unix))]
-    drop(interrupted.await);
+/// Ctrl-C, or what a service manager sends. They count from this call on, not only once somebody waits for them.
+#[cfg(unix)]
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
+    })
+}
+
+/// Ctrl-C.
+#[cfg(windows)]
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupted = tokio::signal::windows::ctrl_c()?;
+    Ok(async move { drop(interrupted.recv().await) })
 }
 
 /// A password that is easily typed: 80 random bits in letters and digits that cannot be mistaken.

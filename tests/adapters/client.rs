@@ -23,23 +23,6 @@ impl Client {
         Self { address, secrets: Mutex::default() }
     }
 
-    pub(crate) fn get(&self, path: &str, cookie: &str) -> Reply {
-        self.send("GET", path, &[("Cookie", cookie.as_bytes())], "")
-    }
-
-    pub(crate) fn post(&self, path: &str, cookie: &str) -> Reply {
-        self.send("POST", path, &[("cookie", cookie.as_bytes())], "")
-    }
-
-    /// Signs in with the right password.
-    pub(crate) fn login(&self, user: &str, cookie: &str) -> Reply {
-        let form = [
-            ("cookie", cookie.as_bytes()),
-            ("content-type", b"application/x-www-form-urlencoded".as_slice()),
-        ];
-        self.send("POST", "/login", &form, &format!("user={user}&password=open+sesame"))
-    }
-
     pub(crate) fn send(
         &self,
         method: &str,
@@ -83,9 +66,7 @@ impl Client {
 
     fn look_for_secrets(&self, reply: &Reply) {
         let mut secrets = self.secrets.lock().unwrap();
-        if let Some((_, token)) =
-            reply.cookie().as_deref().and_then(|pair| pair.split_once("ses1_"))
-        {
+        for (_, token) in reply.cookies().filter_map(|pair| pair.split_once("ses1_")) {
             secrets.push(token[22..].to_owned());
         }
         for secret in secrets.iter() {
@@ -114,12 +95,10 @@ impl Reply {
         of_name.map(|(_, value)| value.as_str()).collect()
     }
 
-    /// The pair that a browser would keep from the one `Set-Cookie`, if there is one.
-    pub(crate) fn cookie(&self) -> Option<String> {
-        let set = self.all("set-cookie");
-        assert!(set.len() <= 1, "{set:?}");
-        let pair = set.first()?.split(';').next()?;
-        (!pair.ends_with('=')).then(|| pair.to_owned())
+    /// The pairs of every `Set-Cookie`.
+    pub(crate) fn cookies(&self) -> impl Iterator<Item = &str> {
+        let fields = self.headers.iter().filter(|(field, _)| field == "set-cookie");
+        fields.filter_map(|(_, value)| value.split(';').next())
     }
 
     /// Everything but the date: what one kind of dead token could be told from another by.

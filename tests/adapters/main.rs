@@ -28,6 +28,34 @@ use session_engine::{
 };
 use spy::{Fault, Spy};
 
+impl Client {
+    fn get(&self, path: &str, cookie: &str) -> Reply {
+        self.send("GET", path, &[("Cookie", cookie.as_bytes())], "")
+    }
+
+    fn post(&self, path: &str, cookie: &str) -> Reply {
+        self.send("POST", path, &[("cookie", cookie.as_bytes())], "")
+    }
+
+    /// Signs in with the right password.
+    fn login(&self, user: &str, cookie: &str) -> Reply {
+        let form = [
+            ("cookie", cookie.as_bytes()),
+            ("content-type", b"application/x-www-form-urlencoded".as_slice()),
+        ];
+        self.send("POST", "/login", &form, &format!("user={user}&password=open+sesame"))
+    }
+}
+
+impl Reply {
+    /// The pair that a browser would keep from the one `Set-Cookie`, if there is one.
+    fn cookie(&self) -> Option<String> {
+        let set: Vec<&str> = self.cookies().collect();
+        assert!(set.len() <= 1, "{set:?}");
+        set.first().filter(|pair| !pair.ends_with('=')).map(|&pair| pair.to_owned())
+    }
+}
+
 struct Server {
     name: &'static str,
     client: Client,

@@ -48,6 +48,13 @@ fn sessions_are_seen_and_ended_from_another_browser() -> Result<(), Failure> {
     picture(&phone, "6-ended-from-another-device")?;
 
     again(&phone, "alice")?;
+    laptop.find("a[href='/devices']")?.click()?;
+    laptop.find("form[action='/devices/end-others'] button")?.click()?;
+    assert_eq!(laptop.text(".notice")?, "Alle anderen Ger\u{e4}te sind abgemeldet.");
+    phone.find("a[href='/']")?.click()?;
+    assert!(phone.text("#reason")?.starts_with("Ended from another device"));
+
+    again(&phone, "alice")?;
     phone.find("form[action='/logout'] button")?.click()?;
     assert!(phone.text("#reason")?.starts_with("Signed out"));
     picture(&phone, "7-signed-out")?;
@@ -79,6 +86,18 @@ fn an_administrator_sees_and_ends_everyone() -> Result<(), Failure> {
     assert_eq!(office.text(".notice")?, "The session has ended.");
     home.goto(&site.url)?;
     assert!(home.text("#reason")?.contains("It was done by root."));
+
+    again(&home, "bob")?;
+    office.find("#end-user")?.type_text("bob")?;
+    office.find("form[action='/sessions/end-user'] button")?.click()?;
+    assert_eq!(office.text(".notice")?, "All sessions of that user have ended.");
+    home.find("a[href='/devices']")?.click()?;
+    assert!(home.text("#reason")?.starts_with("Ended by an administrator"));
+    picture(&home, "11-ended-by-an-administrator")?;
+    office.find("#user-filter")?.type_text("bob")?;
+    office.find("option[value=revoked]")?.click()?;
+    office.find("form.filter button")?.click()?;
+    assert!(office.text("#count")?.starts_with("3 shown"));
 
     again(&home, "bob")?;
     office.find("summary")?.click()?;

@@ -16,7 +16,6 @@ use crate::app::{Account, Users, app};
 pub(crate) struct Site {
     pub(crate) url: String,
     pub(crate) clock: ManualClock,
-    pub(crate) sessions: Sessions,
     stop: Option<oneshot::Sender<()>>,
     server: Option<JoinHandle<()>>,
 }
@@ -30,7 +29,7 @@ impl Site {
     pub(crate) fn on(store: Arc<dyn SessionStore>, policy: Policy) -> Self {
         let clock = ManualClock::at(START);
         let sessions = Sessions::builder(store).policy(policy).clock(clock.clone()).build();
-        let gate = Gate::new(sessions.clone(), CookieConfig::insecure_development());
+        let gate = Gate::new(sessions, CookieConfig::insecure_development());
         let app = app(gate, users()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -43,7 +42,7 @@ impl Site {
                 tokio::select! { _ = serving => {}, _ = stopped => {} }
             });
         });
-        Self { url, clock, sessions, stop: Some(stop), server: Some(server) }
+        Self { url, clock, stop: Some(stop), server: Some(server) }
     }
 }
 

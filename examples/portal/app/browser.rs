@@ -14,8 +14,9 @@ impl Render for Browser<'_> {
         let name = first(&BROWSERS).unwrap_or("Another client");
         buffer.push_str(name);
         if let Some(system) = first(&SYSTEMS) {
-            buffer.push_str(" on ");
+            buffer.push_str(" (");
             buffer.push_str(system);
+            buffer.push(')');
         }
     }
 }
@@ -52,22 +53,22 @@ mod tests {
         for (agent, name) in [
             (
                 "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-                "Firefox on Linux",
+                "Firefox (Linux)",
             ),
             (
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
                  Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0",
-                "Edge on Windows",
+                "Edge (Windows)",
             ),
             (
                 "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
                  HeadlessChrome/140.0.0.0 Safari/537.36",
-                "Chrome on Linux",
+                "Chrome (Linux)",
             ),
             (
                 "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
                  Gecko) Version/18.0 Mobile/15E148 Safari/604.1",
-                "Safari on iPhone",
+                "Safari (iPhone)",
             ),
             ("curl/8.14.1", "curl"),
             ("", "Another client"),

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 
 use axum::extract::rejection::QueryRejection;
-
 use axum::extract::{Path, Query as Asked, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;

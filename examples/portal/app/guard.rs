@@ -1,21 +1,23 @@
 //! Who may pass: extractors that a handler cannot forget, because what it works with comes out of them.
 
+use axum::extract::rejection::FormRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use session_engine::adapter::axum::Rejection;
+use session_engine::cookie::Presented;
 use session_engine::exchange::Exchange;
-use session_engine::{Random as _, RandomError, Session, Subject, SystemRandom};
+use session_engine::{Random as _, RandomError, Session, SessionToken, Subject, SystemRandom};
+use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::Portal;
 use super::refusal::Refusal;
 use super::view::{Notice, Words, Zone};
 
-/// Where the session keeps what its forms are bound to.
-pub(crate) const CSRF: &str = "csrf";
 /// Where the session keeps its language.
 pub(crate) const LANG: &str = "lang";
 /// Where the session keeps its time zone.
@@ -44,7 +46,10 @@ impl FromRequestParts<Portal> for SignedIn {
         let name = session.subject().ok_or(Refusal::SignIn)?.clone();
         let words = Words::of(session.get::<String>(LANG)?.as_deref());
         let zone = Zone::of(session.get::<String>(ZONE)?.as_deref());
-        let csrf = session.get::<String>(CSRF)?.unwrap_or_default();
+        let csrf = match exchange.presented() {
+            Presented::Token(token) => csrf(token).unwrap_or_default(),
+            Presented::Nothing | Presented::Malformed | Presented::Ambiguous => String::new(),
+        };
         let is_administrator = portal.users.is_administrator(&name);
         let notice = Notice::presented(portal, &parts.headers);
         Ok(Self { exchange, session, name, is_administrator, words, zone, csrf, notice })
@@ -81,7 +86,7 @@ where
         let fields = Fields::from_request(Request::from_parts(parts, body), portal).await?;
         let expected = who.as_ref().csrf.as_bytes();
         let given = fields.get("csrf").unwrap_or_default().as_bytes();
-        // A session without one has no forms.
+        // Without a token there are no forms.
         if expected.is_empty() || !bool::from(expected.ct_eq(given)) {
             return Err(Refusal::Forged);
         }
@@ -120,8 +125,12 @@ impl FromRequest<Portal> for Fields {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, portal: &Portal) -> Result<Self, Refusal> {
-        let axum::Form(pairs) = axum::Form::from_request(request, portal).await?;
-        Ok(Self(pairs))
+        match axum::Form::from_request(request, portal).await {
+            Ok(axum::Form(pairs)) => Ok(Self(pairs)),
+            // What is no form has no fields: it is refused for the one that every form here has.
+            Err(FormRejection::InvalidFormContentType(_)) => Ok(Self(Vec::new())),
+            Err(rejection) => Err(rejection.into()),
+        }
     }
 }
 
@@ -135,6 +144,14 @@ pub(crate) async fn exchange(parts: &mut Parts, portal: &Portal) -> Result<Excha
             Refusal::Unreadable(status, "The portal is put together wrongly.".to_owned())
         }
     })
+}
+
+/// What the forms of a session hold: a hash that only the holder of its token can make. It is stored nowhere,
+/// goes on to work after a restart, ends with the token, and tells nothing about it.
+fn csrf(token: &SessionToken) -> Option<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(token.expose().as_bytes()).ok()?;
+    mac.update(b"forms of the portal");
+    Some(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }
 
 /// A text that nobody can guess: 256 bits.

@@ -6,7 +6,7 @@ use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use session_engine::exchange::status_code;
-use session_engine::{DataError, Error, RandomError};
+use session_engine::{DataError, Error, RandomError, StoreErrorKind};
 
 use super::view;
 
@@ -83,11 +83,27 @@ fn failed(error: &Error) -> Response {
         source = cause.source();
     }
     eprintln!("error: {text}");
+    if is_damaged(error) {
+        return view::message_leading_to(
+            "/login",
+            "To sign in again",
+            status,
+            "Your session cannot be read",
+            "What is stored of it is damaged, or of a newer version. A new sign-in leaves it behind.",
+        );
+    }
     view::message(
         status,
         "We cannot answer at the moment",
         "Your session could not be looked up. You have not been signed out. Please try again soon.",
     )
+}
+
+/// Whether what is stored of a session cannot be read, as it is damaged or of a newer format. It harms nobody but
+/// its holder.
+pub(crate) fn is_damaged(error: &Error) -> bool {
+    use StoreErrorKind::{Corrupt, Unsupported};
+    matches!(error, Error::Store(error) if matches!(error.kind(), Corrupt | Unsupported))
 }
 
 impl From<Error> for Refusal {

@@ -10,17 +10,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use session_engine::{
-    Client, Data, LoggedIn, Login, Random as _, RandomError, Subject, SystemRandom, Timestamp,
+    Client, LoggedIn, Login, Random as _, RandomError, Subject, SystemRandom, Timestamp,
 };
 use sha2::Sha256;
 
 use super::Portal;
-use super::guard::{CSRF, Fields, LANG, Sent, SignedIn, ZONE, exchange, unguessable};
+use super::guard::{Fields, LANG, Sent, SignedIn, ZONE, exchange, unguessable};
 use super::jar::{Header, Name};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, is_damaged};
 use super::view::{self, Notice};
 
-/// What is taken over from the session that a sign-in replaces. Not the note: it may be another user's.
+/// What a user keeps who signs in once more in the same browser. Not the note: it ends with its session.
 const CARRIED: [&str; 2] = [LANG, ZONE];
 
 pub(crate) async fn show(
@@ -59,9 +59,7 @@ pub(crate) async fn sign_in(
         return again(StatusCode::UNAUTHORIZED, "That user name or password is wrong.".to_owned())
             .await;
     };
-    let mut data = Data::default();
-    data.set(CSRF, unguessable()?)?;
-    let login = Login::new("password").level(1).client(client).data(data);
+    let login = Login::new("password").level(1).client(client);
     match exchange.login(&ticket, login, &CARRIED).await? {
         LoggedIn::Issued(..) => {
             let forget = [Name::SignIn, Name::Notice].map(|name| portal.set_cookie(name, "", 0));
@@ -69,7 +67,7 @@ pub(crate) async fn sign_in(
         }
         LoggedIn::LimitReached { live } => {
             let text = format!(
-                "You are signed in on {live} devices, which is as many as are allowed. Sign out on one of them."
+                "You are signed in on as many devices as are allowed: {live}. Sign out on one of them."
             );
             again(StatusCode::CONFLICT, text).await
         }
@@ -100,13 +98,19 @@ async fn page(
     let (mut parts, _) = request.into_parts();
     let exchange = exchange(&mut parts, portal).await?;
     let form = portal.form_key.form(portal, &parts.headers, exchange.sessions().now())?;
+    // A damaged session does not keep its holder from signing in.
+    let (ended, held) = match exchange.ended().await {
+        Ok(ended) => (ended, exchange.session().await?),
+        Err(error) if is_damaged(&error) => (None, None),
+        Err(error) => return Err(error.into()),
+    };
     let page = view::SignInPage {
         csrf: &form.csrf,
         refused: refused.as_deref(),
         name,
-        ended: exchange.ended().await?,
+        ended,
         signed_out: Notice::presented(portal, &parts.headers) == Some(Notice::SignedOut),
-        held_by: exchange.session().await?.and_then(|session| session.subject().cloned()),
+        held_by: held.and_then(|session| session.subject().cloned()),
     };
     let set = form.cookie.into_iter().chain(page.signed_out.then(|| Notice::taken(portal)));
     Ok((status, view::headers(set), page.render()).into_response())

@@ -118,7 +118,7 @@ fn filter_form(filter: &Filter) -> Markup {
     html! {
         form.card.filter method="get" action="/sessions" role="search" {
             div {
-                label for="user" { "User" }
+                label for="user-filter" { "User" }
                 input #user-filter name="user" value=(filter.user) maxlength="255"
                     autocapitalize="none" autocomplete="off" spellcheck="false";
             }

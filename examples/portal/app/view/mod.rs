@@ -24,6 +24,17 @@ pub(crate) use zone::Zone;
 
 /// A page that only says something, and shows nothing of any session.
 pub(crate) fn message(status: StatusCode, title: &str, text: &str) -> Response {
+    message_leading_to("/", "To the home page", status, title, text)
+}
+
+/// The same, with the way on.
+pub(crate) fn message_leading_to(
+    href: &str,
+    name: &str,
+    status: StatusCode,
+    title: &str,
+    text: &str,
+) -> Response {
     let page = document(
         "en",
         title,
@@ -33,7 +44,7 @@ pub(crate) fn message(status: StatusCode, title: &str, text: &str) -> Response {
                     p.eyebrow { (status.as_u16()) }
                     h1 { (title) }
                     p { (text) }
-                    p { a.button href="/" { "To the home page" } }
+                    p { a.button href=(href) { (name) } }
                 }
             }
         },

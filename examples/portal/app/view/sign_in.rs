@@ -47,10 +47,12 @@ impl SignInPage<'_> {
                         input type="hidden" name="csrf" value=(self.csrf);
                         label for="username" { "User name" }
                         input #username name="username" type="text" value=(self.name) autocomplete="username"
-                            autocapitalize="none" spellcheck="false" maxlength="255" required autofocus;
+                            autocapitalize="none" spellcheck="false" maxlength="255" required
+                            autofocus[self.name.is_empty()];
                         label for="password" { "Password" }
                         input #password name="password" type="password"
-                            autocomplete="current-password" required;
+                            autocomplete="current-password" required
+                            autofocus[!self.name.is_empty()];
                         button.wide type="submit" { "Sign in" }
                     }
                     p.fine { "The users are alice, bob and root; their passwords were printed at start." }

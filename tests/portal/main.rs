@@ -1,0 +1,19 @@
+//! The example `portal` over real sockets: every path, every field, every refusal.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+#[path = "../../examples/portal/app/mod.rs"]
+mod app;
+#[path = "../adapters/client.rs"]
+mod client;
+mod forms;
+mod hostile;
+mod policy;
+mod process;
+mod reasons;
+mod site;
+#[expect(dead_code, reason = "no handler of the portal is made to panic")]
+#[path = "../adapters/spy.rs"]
+mod spy;
+mod stores;
+mod story;
+mod visitor;

@@ -1,0 +1,187 @@
+//! The command of the README: what it prints, that a person can sign in, and how it stops.
+#![cfg(unix)]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use crate::stores::assert_nowhere;
+use crate::visitor::{Visitor, reason};
+
+/// Long enough for the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Portal {
+    child: Child,
+    lines: Receiver<String>,
+    printed: Vec<String>,
+}
+
+impl Portal {
+    /// Starts it on a free port, and waits until it says that it is ready.
+    fn start(directory: &Path, options: &[&str]) -> Self {
+        let mut child = command(directory).args(options).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut portal = Self { child, lines, printed: Vec::new() };
+        while !portal.printed.last().is_some_and(|line| line.starts_with("ready")) {
+            let line = portal.lines.recv_timeout(PATIENCE).expect("a line, until it is ready");
+            portal.printed.push(line);
+        }
+        portal
+    }
+
+    /// What stands after a word, on the one line that begins with it.
+    fn said(&self, word: &str) -> &str {
+        let line = self.printed.iter().find_map(|line| line.strip_prefix(word));
+        line.unwrap_or_else(|| panic!("{word:?} in {:#?}", self.printed)).trim()
+    }
+
+    /// Asks it to stop, as a service manager does.
+    fn stop(mut self) -> ExitStatus {
+        let kill = format!("kill -TERM {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        // Its output ends when it does.
+        while self.lines.recv_timeout(PATIENCE).is_ok() {}
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Portal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The built example, in a directory of its own.
+fn command(directory: &Path) -> Command {
+    let mut command = Command::new(program());
+    command.current_dir(directory).args(["--listen", "127.0.0.1:0"]);
+    command.env_remove("PORTAL_PASSWORD").stdin(Stdio::null());
+    command
+}
+
+/// Where cargo puts the example, once it is up to date: `cargo test --test portal` alone does not build it.
+fn program() -> PathBuf {
+    static BUILT: std::sync::Once = std::sync::Once::new();
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    BUILT.call_once(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--example", "portal", "--manifest-path"]);
+        build.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        build.arg("--target-dir").arg(profile.parent().unwrap());
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success());
+    });
+    profile.join("examples").join("portal")
+}
+
+#[test]
+fn the_program_serves_stops_and_goes_on_where_it_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("sqlite://{}", directory.path().join("sessions.db").display());
+    let options = ["--store", &*store];
+    let portal = Portal::start(directory.path(), &options);
+    assert!(portal.said("cookie ").starts_with("id (insecure, for development only"));
+    assert_eq!(portal.said("store "), store);
+    assert_eq!(portal.said("administrator "), "root");
+    let passwords = ["alice", "bob", "root"]
+        .map(|user| portal.said(&format!("user {user} password ")).to_owned());
+    assert!(passwords[0] != passwords[1] && passwords[1] != passwords[2]);
+
+    let mut alice = Visitor::at(portal.said("url "));
+    alice.get("/login");
+    let wrong = alice.post("/login", &[("username", "alice"), ("password", &passwords[1])]);
+    assert_eq!(wrong.status, 401);
+    let right = alice.post("/login", &[("username", "alice"), ("password", &passwords[0])]);
+    assert_eq!(right.status, 303);
+    alice.get("/");
+    assert!(alice.submit("/note", &[("note", "kept")]).body.contains("kept"));
+    // With the changes that still stand in the log of the database.
+    assert!(directory.path().join("sessions.db-wal").is_file());
+    let mut secrets = passwords.to_vec();
+    secrets.push(alice.csrf.clone());
+    assert_nowhere(directory.path(), &[alice.token()], &secrets);
+    let jar = alice.jar;
+    assert!(portal.stop().success(), "it stops in order");
+
+    let portal = Portal::start(directory.path(), &options);
+    let mut alice = Visitor::at(portal.said("url "));
+    alice.jar = jar;
+    let home = alice.get("/");
+    assert!(home.body.contains("Hello, alice!") && home.body.contains("kept"));
+    alice.post("/logout", &[]);
+    assert_eq!(reason(&alice.get("/login")), Some("signed_out"));
+    assert!(portal.stop().success());
+}
+
+#[test]
+fn without_options_it_writes_a_file_here() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/portal/policy.toml");
+    let portal = Portal::start(directory.path(), &["--policy", policy]);
+    assert_eq!((portal.said("store "), portal.said("policy ")), ("sqlite://portal.db", policy));
+    assert!(directory.path().join("portal.db").is_file());
+    assert!(portal.stop().success());
+}
+
+#[test]
+fn behind_https_every_cookie_is_secure() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = ["--store", "memory:", "--behind-https", "--password", "open sesame"];
+    let portal = Portal::start(directory.path(), &options);
+    assert!(portal.said("cookie ").starts_with("__Host-id (secure: "));
+    assert_eq!(portal.said("user alice password "), "(as given)");
+    let mut alice = Visitor::at(portal.said("url "));
+    let form = alice.get("/login");
+    let login = alice.post("/login", &[("username", "alice"), ("password", "open sesame")]);
+    assert_eq!(login.status, 303);
+    assert!(alice.get("/").body.contains("Hello, alice!"));
+    let names: Vec<_> = alice.jar.keys().collect();
+    assert_eq!(names, ["__Host-id"]);
+    let out = alice.post("/logout", &[]);
+    for set in [&form, &login, &out].into_iter().flat_map(|reply| reply.all("set-cookie")) {
+        assert!(set.starts_with("__Host-") && set.contains("; Secure"), "{set}");
+        assert!(set.contains("; HttpOnly") && set.contains("; SameSite=Lax"), "{set}");
+    }
+    assert!(portal.stop().success());
+}
+
+#[test]
+fn what_cannot_be_is_said_in_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(
+        directory.path().join("not.db"),
+        "this is a letter, not a database\n".repeat(99),
+    )
+    .unwrap();
+    std::fs::write(directory.path().join("bad.toml"), "[classes.browser]\nidle = 5\n").unwrap();
+    for (options, says) in [
+        (vec!["--store", "mysql://localhost"], "no store is named by \"mysql\""),
+        (vec!["--store", "sqlite://not.db"], "the store sqlite://not.db cannot be opened: "),
+        (vec!["--policy", "bad.toml"], "classes.browser.idle"),
+        (vec!["--policy", "none.toml"], "none.toml cannot be read"),
+        (vec!["--listen", "0.0.0.0:0"], "can be reached by others"),
+        (vec!["--password", ""], "the password is empty"),
+    ] {
+        let mut command = Command::new(program());
+        let output = command.current_dir(directory.path()).args(&options).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{options:?}: {error}");
+        assert!(error.starts_with("error: ") && error.contains(says), "{options:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}

@@ -339,7 +339,7 @@ impl StoredEnd {
     fn of(end: &End) -> Self {
         Self {
             reason: end.reason.code().to_owned(),
-            actor: end.actor.to_string(),
+            actor: end.actor.code().into_owned(),
             at: end.at.as_millis(),
             observed_at: end.observed_at.as_millis(),
             purge_at: end.purge_at.as_millis(),

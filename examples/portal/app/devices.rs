@@ -44,13 +44,7 @@ pub(crate) async fn end(
         let told = view::headers([Notice::SignedOut.give(&portal)]);
         return Ok((told, Redirect::to("/login")).into_response());
     }
-    let sessions = who.exchange.sessions();
-    // Whose session it is never changes: nothing can happen between the question and the end.
-    let found = sessions.find(id).await?.ok_or(Refusal::NotFound)?;
-    if found.subject.as_ref() != Some(&who.name) {
-        return Err(Refusal::NotFound);
-    }
-    match sessions.revoke(id, Reason::EndedByOwner, Actor::Subject).await? {
+    match who.exchange.sessions().end_own(&who.session, id).await? {
         Revoked::Now(_) | Revoked::Already(_) => {
             let told = view::headers([Notice::DeviceEnded.give(&portal)]);
             Ok((told, Redirect::to("/devices")).into_response())

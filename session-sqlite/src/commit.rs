@@ -1,5 +1,7 @@
 //! Whether a change may be carried out, and the order in which it is.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use session_core::store::{Outcome, Touch, Touched};
 use session_core::{Change, MarkKey, RaiseLog, Realm, SessionId, StoreError, Timestamp};
@@ -96,19 +98,22 @@ fn conflict(
             return Some(Outcome::Fenced(write.key.clone()));
         }
     }
-    for (at, (insert, known)) in change.inserts().iter().zip(inserts).enumerate() {
+    let mut inserted = BTreeSet::new();
+    for (insert, known) in change.inserts().iter().zip(inserts) {
         let id = insert.record.id;
-        if known.is_some() || change.inserts()[..at].iter().any(|other| other.record.id == id) {
+        if known.is_some() || !inserted.insert(id) {
             return Some(Outcome::Exists(id));
         }
     }
-    for (at, (replacement, known)) in change.replacements().iter().zip(replaced).enumerate() {
+    // In order of their ids, so that two of one id are neighbours.
+    let mut before = None;
+    for (replacement, known) in change.replacements().iter().zip(replaced) {
         let id = replacement.record.id;
         let as_read = known.as_ref().is_some_and(|known| {
             u64::try_from(known.version) == Ok(replacement.expected)
                 && replacement.decided_on.is_none_or(|seen| known.seen_at <= Some(seen.as_millis()))
         });
-        if !as_read || change.replacements()[..at].iter().any(|other| other.record.id == id) {
+        if !as_read || before.replace(id) == Some(id) {
             return Some(Outcome::Moved(id));
         }
     }

@@ -38,7 +38,7 @@ fn session(
     if format != FORMAT {
         return Err(unknown_format(id, format));
     }
-    let version = columns.number()?;
+    let version = columns.version()?;
     let secret = SecretHash::from_bytes(columns.value()?);
     let subject = columns.parsed_if_any(Subject::new)?;
     let class = columns.parsed(ClassName::new)?;
@@ -78,7 +78,7 @@ fn session(
     Ok(Stored { record, version, data, marks })
 }
 
-pub(crate) fn unknown_format(id: SessionId, format: i64) -> StoreError {
+fn unknown_format(id: SessionId, format: i64) -> StoreError {
     StoreError::new(
         StoreErrorKind::Unsupported,
         format!(
@@ -227,7 +227,7 @@ impl<'a> Columns<'a> {
         StoreError::corrupt(format!("row {:?}, column {name}: {why}", first.unwrap_or_default()))
     }
 
-    fn value<T: FromSql>(&mut self) -> Result<T, StoreError> {
+    pub(crate) fn value<T: FromSql>(&mut self) -> Result<T, StoreError> {
         let value = self.row.get(self.next);
         self.next += 1;
         value.map_err(|error| self.bad("it is not of the right type").with_source(error))
@@ -236,6 +236,14 @@ impl<'a> Columns<'a> {
     pub(crate) fn number(&mut self) -> Result<u64, StoreError> {
         let number: i64 = self.value()?;
         u64::try_from(number).map_err(|_| self.bad("it is negative"))
+    }
+
+    /// A version that can be moved on.
+    fn version(&mut self) -> Result<u64, StoreError> {
+        match self.number()? {
+            version if version < i64::MAX.unsigned_abs() => Ok(version),
+            _ => Err(self.bad("it cannot be moved on")),
+        }
     }
 
     pub(crate) fn number_if_any(&mut self) -> Result<Option<u64>, StoreError> {

@@ -154,6 +154,7 @@ pub(crate) fn below_epoch(
     Ok(BelowEpoch { scan, unsettled: if first { unsettled } else { Vec::new() } })
 }
 
+/// The first marks that are not settled. One that cannot be read is passed: it stays unsettled.
 fn unsettled(
     db: &Connection,
     realm: &Realm,
@@ -161,22 +162,25 @@ fn unsettled(
 ) -> Result<Vec<(MarkKey, u64)>, Fault> {
     let mut statement = db.prepare_cached(
         "SELECT subject, epoch FROM marks INDEXED BY marks_unsettled \
-         WHERE realm = ?1 AND settled < epoch ORDER BY subject LIMIT ?2",
+         WHERE realm = ?1 AND settled < epoch ORDER BY subject",
     )?;
-    let mut found = statement.query(params![realm.as_str(), one_more(limit) - 1])?;
+    let mut found = statement.query([realm.as_str()])?;
     let mut unsettled = Vec::new();
-    while let Some(row) = found.next()? {
-        let mut columns = rows::Columns::new(row);
-        let key = match columns.text()? {
-            "" => MarkKey::Realm,
-            subject => MarkKey::Subject(
-                Subject::new(subject)
-                    .map_err(|error| StoreError::corrupt(format!("a mark: {error}")))?,
-            ),
-        };
-        unsettled.push((key, columns.number()?));
+    while unsettled.len() < limit.get()
+        && let Some(row) = found.next()?
+    {
+        unsettled.extend(unsettled_mark(row));
     }
     Ok(unsettled)
+}
+
+fn unsettled_mark(row: &Row<'_>) -> Option<(MarkKey, u64)> {
+    let mut columns = rows::Columns::new(row);
+    let key = match columns.text().ok()? {
+        "" => MarkKey::Realm,
+        subject => MarkKey::Subject(Subject::new(subject).ok()?),
+    };
+    Some((key, columns.number().ok()?))
 }
 
 /// Events in the order of their commits, or the reverse.

@@ -3,11 +3,13 @@
 
 mod common;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use common::{change, insert, realm, record};
+use common::{change, insert, login, realm, record, record_of, revocation, subject};
 use rusqlite::Connection;
-use session_core::SessionStore;
+use session_core::store::Outcome;
+use session_core::{Actor, MarkKey, MarkWrite, Raise, Reason, SessionStore};
 use session_sqlite::SqliteStore;
 use tempfile::TempDir;
 
@@ -51,4 +53,88 @@ fn what_is_deleted_takes_its_data_and_activity_along() {
         assert_eq!(db.query_row(&count, [], |row| row.get::<_, i64>(0)).unwrap(), 1, "{table}");
     }
     assert!(pollster::block_on(store.load(&realm(), left.id)).unwrap().unwrap().data.is_some());
+}
+
+/// Two changes of one batch: the first replaces what has been damaged, the second is sound.
+#[test]
+fn a_damaged_row_or_mark_fails_none_of_its_neighbours() {
+    for (damage, expected) in [
+        ("UPDATE sessions SET version = 9223372036854775807", i64::MAX.unsigned_abs()),
+        ("UPDATE sessions SET version = -1", 1),
+        ("UPDATE sessions SET format = 2", 1),
+        ("DELETE FROM touches", 1),
+    ] {
+        let (_directory, path, store) = opened();
+        let damaged = record();
+        insert(&store, &damaged);
+        by_hand(&path, damage);
+        let mut over = revocation(&damaged).replacements()[0].clone();
+        over.expected = expected;
+        let batch = [change().replace(over), change().insert(record(), None)];
+        let outcomes = pollster::block_on(store.commit_each(&realm(), &batch)).unwrap();
+        assert_eq!(outcomes, [Outcome::Moved(damaged.id), Outcome::Applied], "{damage}");
+        let error = pollster::block_on(store.load(&realm(), damaged.id)).unwrap_err();
+        assert!(error.to_string().contains(&damaged.id.to_string()), "{damage}: {error}");
+    }
+    for (damage, expected) in [
+        ("version = 9223372036854775807", i64::MAX.unsigned_abs()),
+        ("version = -1", 1),
+        ("epoch = -1", 1),
+        ("epoch = 9223372036854775807", 1),
+    ] {
+        let (_directory, path, store) = opened();
+        let first = login(&record_of("alice"), 0);
+        assert!(pollster::block_on(store.commit(&realm(), &first)).unwrap().is_applied());
+        by_hand(&path, &format!("UPDATE marks SET {damage}"));
+        let batch = [login(&record_of("alice"), expected), login(&record_of("bob"), 0)];
+        let outcomes = pollster::block_on(store.commit_each(&realm(), &batch)).unwrap();
+        let alice = MarkKey::Subject(subject("alice"));
+        assert_eq!(outcomes, [Outcome::Fenced(alice), Outcome::Applied], "{damage}");
+    }
+}
+
+#[test]
+fn a_damaged_mark_hides_no_other_that_is_unsettled() {
+    for damage in [
+        "subject = printf('%01000d', 0)",
+        "subject = CAST(x'30ff' AS TEXT)",
+        "epoch = -1, settled = -2",
+    ] {
+        let (_directory, path, store) = opened();
+        for name in ["alice", "bob"] {
+            raise(&store, MarkKey::Subject(subject(name)), 0, 1);
+        }
+        by_hand(&path, &format!("UPDATE marks SET {damage} WHERE subject = 'alice'"));
+        let below = pollster::block_on(async {
+            store.below_epoch(&realm(), None, NonZeroUsize::MIN).await
+        });
+        let unsettled = below.unwrap().unsettled;
+        assert_eq!(unsettled, [(MarkKey::Subject(subject("bob")), 1)], "{damage}");
+    }
+}
+
+#[test]
+fn a_raise_wins_over_a_damaged_log() {
+    for key in [MarkKey::Realm, MarkKey::Subject(subject("alice"))] {
+        let (_directory, path, store) = opened();
+        let alice = record_of("alice");
+        assert!(
+            pollster::block_on(store.commit(&realm(), &login(&alice, 0))).unwrap().is_applied()
+        );
+        let version = u64::from(key != MarkKey::Realm);
+        raise(&store, key.clone(), version, 1);
+        by_hand(&path, "UPDATE marks SET raises = '[{\"epoch\":' WHERE raises IS NOT NULL");
+        raise(&store, key.clone(), version + 1, 2);
+        let stored = pollster::block_on(store.load(&realm(), alice.id)).unwrap().unwrap();
+        let mark = if key == MarkKey::Realm { stored.marks.realm } else { stored.marks.subject };
+        assert_eq!((mark.epoch, mark.raise.map(|raise| raise.epoch)), (2, Some(2)), "{key:?}");
+    }
+}
+
+fn raise(store: &SqliteStore, key: MarkKey, expected: u64, epoch: u64) {
+    let raise =
+        Raise { epoch, reason: Reason::RoleChanged, actor: Actor::System, at: common::START };
+    let write = MarkWrite { key, expected, raise: Some(raise), stamp: None };
+    let raised = pollster::block_on(store.commit(&realm(), &change().mark(write)));
+    assert_eq!(raised.unwrap(), Outcome::Applied);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{change, insert, realm, record, record_of};
 use rusqlite::Connection;
-use session_core::store::{EventQuery, ListQuery};
+use session_core::store::{EventQuery, ListQuery, Outcome};
 use session_core::{DataWrite, Realm, Replacement, SessionStore, StoreError, StoreErrorKind};
 use session_sqlite::{SqliteOptions, SqliteStore};
 
@@ -272,13 +272,29 @@ fn a_row_of_a_newer_format_is_kept() {
     });
     let other = record();
     let neighbour = change().insert(other.clone(), None);
-    let error = pollster::block_on(store.commit(&realm(), &over)).unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unsupported);
+    let outcome = pollster::block_on(store.commit(&realm(), &over)).unwrap();
+    assert_eq!(outcome, Outcome::Moved(newer.id));
     assert!(pollster::block_on(store.commit(&realm(), &neighbour)).unwrap().is_applied());
     raw.execute("UPDATE sessions SET format = 1", []).unwrap();
     let stored = pollster::block_on(store.load(&realm(), newer.id)).unwrap().unwrap();
     assert_eq!((stored.record, stored.version), (newer, 1));
     assert!(stored.data.is_some());
+}
+
+#[test]
+fn a_change_that_writes_a_session_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path().join("sessions.db")).unwrap();
+    let [known, other, new] = [record(), record(), record()];
+    insert(&store, &known);
+    insert(&store, &other);
+    let replace = |record| common::revocation(record).replacements()[0].clone();
+    let twice = change().replace(replace(&known)).replace(replace(&other)).replace(replace(&known));
+    let outcome = pollster::block_on(store.commit(&realm(), &twice)).unwrap();
+    assert_eq!(outcome, Outcome::Moved(known.id));
+    let twice = change().insert(new.clone(), None).insert(record(), None).insert(new.clone(), None);
+    let outcome = pollster::block_on(store.commit(&realm(), &twice)).unwrap();
+    assert_eq!(outcome, Outcome::Exists(new.id));
 }
 
 #[test]

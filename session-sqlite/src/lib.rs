@@ -54,11 +54,13 @@
 //! | `realms` | what is left of marks and events that were removed |
 //! | `events` | what happened, in the order of the commits |
 //!
-//! Do not end a session with SQL: no event would tell of it. Durations are kept in whole milliseconds.
+//! Do not end a session with SQL: no event would tell of it. A row of `sessions` that is deleted takes its data
+//! and its activity along. Durations are kept in whole milliseconds.
 //!
 //! The header of the file has the application id `0x53657345` and, as its user version, the version of the
 //! schema. An older schema is brought up to date in one transaction when the file is opened; a newer one is
-//! refused.
+//! refused. A process that has the file open while another brings it up to date writes no more: each write is
+//! [`Unsupported`](session_core::StoreErrorKind::Unsupported), until the newer program takes its place.
 //!
 //! # Which SQLite
 //!

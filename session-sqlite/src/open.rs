@@ -162,7 +162,7 @@ fn enter_wal(options: &SqliteOptions, connection: &Connection) -> Result<(), Sto
     }
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 

@@ -27,7 +27,8 @@ use crate::{error, open, scan};
 /// needs no runtime, and works under any.
 ///
 /// A write that was handed over is carried out even if its future is dropped. Dropping the store carries out
-/// what was handed over, and waits for it.
+/// what was handed over, and waits for it; but while another process holds the file, for hardly longer than the
+/// busy timeout: what cannot be written then is answered by an error, and is not.
 ///
 /// ```
 /// use session_core::{Realm, SessionId, SessionStore};

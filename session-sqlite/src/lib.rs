@@ -57,6 +57,10 @@
 //! Do not end a session with SQL: no event would tell of it. A row of `sessions` that is deleted takes its data
 //! and its activity along. Durations are kept in whole milliseconds.
 //!
+//! A row that cannot be read harms no other. Of a session it is an error that names the session. An event comes as
+//! one of the kind `damaged`, where it stands and with what can be read of it; its details `kind` and `error` tell
+//! what it was and what is wrong.
+//!
 //! The header of the file has the application id `0x53657345` and, as its user version, the version of the
 //! schema. An older schema is brought up to date in one transaction when the file is opened; a newer one is
 //! refused. A process that has the file open while another brings it up to date writes no more: each write is

@@ -176,22 +176,38 @@ pub(crate) fn absent(floor: u64) -> Mark {
 }
 
 /// Reads a row of `events`: all columns but `realm`, in their order.
+///
+/// One that cannot be read whole is an event of the kind `damaged`, with what can be read of it: events have no
+/// place for an error of one row, and whoever follows them has to get past it and to see it.
 pub(crate) fn event(row: &Row<'_>) -> Result<StoredEvent, StoreError> {
     let mut columns = Columns::new(row);
-    Ok(StoredEvent {
-        sequence: columns.number()?,
-        change: ChangeId::from_bytes(columns.value()?),
-        event: Event {
-            kind: columns.parsed(EventKind::from_code)?,
-            session: columns.parsed_if_any(str::parse)?,
-            subject: columns.parsed_if_any(Subject::new)?,
-            reason: columns.parsed_if_any(Reason::from_code)?,
-            actor: columns.parsed(Actor::from_code)?,
-            at: columns.instant()?,
-            observed_at: columns.instant()?,
-            purge_at: columns.instant()?,
-            detail: columns.json()?,
-        },
+    let sequence = columns.number()?;
+    let damaged = EventKind::from_code("damaged").map_err(|error| columns.bad(error))?;
+    let mut errors = Vec::new();
+    let change = read(&mut errors, columns.value(), [0; 16]);
+    let mut event = Event {
+        kind: read(&mut errors, columns.parsed(EventKind::from_code), damaged.clone()),
+        session: read(&mut errors, columns.parsed_if_any(str::parse), None),
+        subject: read(&mut errors, columns.parsed_if_any(Subject::new), None),
+        reason: read(&mut errors, columns.parsed_if_any(Reason::from_code), None),
+        actor: read(&mut errors, columns.parsed(Actor::from_code), Actor::System),
+        at: read(&mut errors, columns.instant(), Timestamp::from_millis(0)),
+        observed_at: read(&mut errors, columns.instant(), Timestamp::from_millis(0)),
+        purge_at: read(&mut errors, columns.instant(), Timestamp::MAX),
+        detail: read(&mut errors, columns.json(), BTreeMap::new()),
+    };
+    if let Some(error) = errors.first() {
+        let kind = std::mem::replace(&mut event.kind, damaged);
+        event = event.with_detail("kind", kind.code()).with_detail("error", &error.to_string());
+    }
+    Ok(StoredEvent { sequence, change: ChangeId::from_bytes(change), event })
+}
+
+/// What was read, or what stands for it and the error noted.
+fn read<T>(errors: &mut Vec<StoreError>, column: Result<T, StoreError>, otherwise: T) -> T {
+    column.unwrap_or_else(|error| {
+        errors.push(error);
+        otherwise
     })
 }
 

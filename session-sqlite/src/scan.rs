@@ -197,13 +197,9 @@ pub(crate) fn events(
     if oldest_first && after.is_some_and(|after| after < purged) {
         return Ok(Events::CursorExpired);
     }
-    let (mut events, bad) = found_events(&snapshot, realm, query, after)?;
-    let more = events.len() > query.limit.get() || bad.is_some();
+    let mut events = found_events(&snapshot, realm, query, after)?;
+    let more = events.len() > query.limit.get();
     events.truncate(query.limit.get());
-    // What stands before a row that cannot be read is answered first.
-    if let (Some(error), true) = (bad, events.is_empty()) {
-        return Err(error.into());
-    }
     let reached = match (query.order, more) {
         // Writers take turns: whatever is committed later has a greater number than all there is.
         (Order::OldestFirst, false) => Some(last_sequence(&snapshot)?),
@@ -214,13 +210,13 @@ pub(crate) fn events(
     Ok(Events::Page(EventPage { events, next, more }))
 }
 
-/// Up to one event more than asked for, and the error of the first one that cannot be read, if any.
+/// Up to one event more than asked for.
 fn found_events(
     db: &Connection,
     realm: &Realm,
     query: &EventQuery,
     after: Option<u64>,
-) -> Result<(Vec<StoredEvent>, Option<StoreError>), Fault> {
+) -> Result<Vec<StoredEvent>, Fault> {
     const COLUMNS: &str = "SELECT seq, change_id, kind, session, subject, reason, actor, at, observed_at, \
                            purge_at, detail FROM events WHERE realm = ?1";
     const KINDS: &str = "(?2 IS NULL OR kind IN (SELECT value FROM json_each(?2)))";
@@ -237,7 +233,7 @@ fn found_events(
         if subject.is_some() { "subject = ?6" } else { "?6 IS NULL" },
         match query.order {
             Order::OldestFirst => "> ?7 ORDER BY seq LIMIT ?8",
-            Order::NewestFirst => "< ?7 ORDER BY seq DESC LIMIT ?8",
+            Order::NewestFirst => "< ?7 AND seq >= 0 ORDER BY seq DESC LIMIT ?8",
         }
     );
     let bound = match (query.order, after) {
@@ -258,12 +254,9 @@ fn found_events(
     ])?;
     let mut events = Vec::new();
     while let Some(row) = found.next()? {
-        match rows::event(row) {
-            Ok(event) => events.push(event),
-            Err(error) => return Ok((events, Some(error))),
-        }
+        events.push(rows::event(row)?);
     }
-    Ok((events, None))
+    Ok(events)
 }
 
 fn purged(db: &Connection, realm: &Realm) -> Result<u64, Fault> {

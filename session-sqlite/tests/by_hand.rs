@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use common::{change, insert, login, realm, record, record_of, revocation, subject};
 use rusqlite::Connection;
-use session_core::store::Outcome;
+use session_core::store::{EventQuery, Events, Order, Outcome};
 use session_core::{Actor, MarkKey, MarkWrite, Raise, Reason, SessionStore};
 use session_sqlite::SqliteStore;
 use tempfile::TempDir;
@@ -137,4 +137,44 @@ fn raise(store: &SqliteStore, key: MarkKey, expected: u64, epoch: u64) {
     let write = MarkWrite { key, expected, raise: Some(raise), stamp: None };
     let raised = pollster::block_on(store.commit(&realm(), &change().mark(write)));
     assert_eq!(raised.unwrap(), Outcome::Applied);
+}
+
+#[test]
+fn an_event_that_cannot_be_read_is_answered_as_damaged_and_hides_no_other() {
+    for (damage, column) in [
+        ("actor = 'nobody'", "actor"),
+        ("kind = 'two words'", "kind"),
+        ("session = 'x'", "session"),
+        ("change_id = x'00'", "change_id"),
+        ("detail = '{'", "detail"),
+        ("reason = CAST(x'ff' AS TEXT)", "reason"),
+    ] {
+        let (_directory, path, store) = opened();
+        for name in ["a", "b", "c"] {
+            let login = login(&record_of(name), 0);
+            assert!(pollster::block_on(store.commit(&realm(), &login)).unwrap().is_applied());
+        }
+        by_hand(&path, &format!("UPDATE events SET {damage} WHERE seq = 2"));
+        for order in [Order::OldestFirst, Order::NewestFirst] {
+            let (mut events, mut after) = (Vec::new(), None);
+            loop {
+                let query = EventQuery { order, limit: NonZeroUsize::MIN, ..EventQuery::default() };
+                let page = pollster::block_on(store.events(&realm(), &query, after.as_ref()));
+                let Events::Page(page) = page.unwrap() else { panic!("no page") };
+                events.extend(page.events);
+                after = page.next;
+                if !page.more {
+                    break;
+                }
+            }
+            events.sort_by_key(|stored| stored.sequence);
+            let kinds: Vec<&str> = events.iter().map(|stored| stored.event.kind.code()).collect();
+            assert_eq!(kinds, ["logged_in", "damaged", "logged_in"], "{damage}");
+            let damaged = &events[1].event;
+            assert_eq!((events[1].sequence, damaged.at), (2, common::START), "{damage}");
+            assert!(damaged.detail["error"].contains(column), "{damage}: {:?}", damaged.detail);
+            let whose = damaged.subject.as_ref().map(|subject| subject.as_str());
+            assert_eq!(whose, Some("b"), "{damage}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{change, insert, realm, record, record_of};
 use rusqlite::Connection;
-use session_core::store::{EventQuery, ListQuery, Outcome};
+use session_core::store::{ListQuery, Outcome};
 use session_core::{DataWrite, Realm, Replacement, SessionStore, StoreError, StoreErrorKind};
 use session_sqlite::{SqliteOptions, SqliteStore};
 
@@ -295,27 +295,6 @@ fn a_change_that_writes_a_session_twice() {
     let twice = change().insert(new.clone(), None).insert(record(), None).insert(new.clone(), None);
     let outcome = pollster::block_on(store.commit(&realm(), &twice)).unwrap();
     assert_eq!(outcome, Outcome::Exists(new.id));
-}
-
-#[test]
-fn an_event_that_cannot_be_read_is_named_and_what_is_before_it_is_answered() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("sessions.db");
-    let store = SqliteStore::open(&path).unwrap();
-    for name in ["a", "b", "c"] {
-        let login = common::login(&record_of(name), 0);
-        assert!(pollster::block_on(store.commit(&realm(), &login)).unwrap().is_applied());
-    }
-    let raw = Connection::open(&path).unwrap();
-    raw.execute("UPDATE events SET actor = 'nobody' WHERE seq = 2", []).unwrap();
-    let read = |after| {
-        pollster::block_on(async { store.events(&realm(), &EventQuery::default(), after).await })
-    };
-    let Ok(session_core::store::Events::Page(page)) = read(None) else { panic!("no page") };
-    assert_eq!((page.events.len(), page.more), (1, true));
-    let error = read(page.next.as_ref()).unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
-    assert!(error.to_string().contains("\"2\""), "{error}");
 }
 
 #[test]

@@ -66,6 +66,14 @@
 //! refused. A process that has the file open while another brings it up to date writes no more: each write is
 //! [`Unsupported`](session_core::StoreErrorKind::Unsupported), until the newer program takes its place.
 //!
+//! # What is removed
+//!
+//! What is replaced, dropped, purged or erased is overwritten with zeros (`PRAGMA secure_delete`), which costs
+//! little: to end a session with 20 kB of data takes some 30 µs more. The write-ahead log beside the file still has
+//! the old pages, until it is carried over to the file and written anew from its start, or the last store on the
+//! file is closed. `sqlite3 sessions.db "PRAGMA wal_checkpoint(TRUNCATE)"` empties it at once. Of backups, and of
+//! what the disk itself keeps, no program knows.
+//!
 //! # Which SQLite
 //!
 //! SQLite 3.51.3 or newer, because 3.7.0 to 3.51.2 can corrupt a file that two connections write (the

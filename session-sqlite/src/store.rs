@@ -63,7 +63,7 @@ impl SqliteStore {
     /// # Errors
     /// They name the file and what to do:
     /// - [`Invalid`](StoreErrorKind::Invalid): the path can be no file of ours, its directory does not exist,
-    ///   or it is a database of another application;
+    ///   it is a database of another application, or anybody on the machine may write to it;
     /// - [`Corrupt`](StoreErrorKind::Corrupt): it is no database, or a damaged one;
     /// - [`Unsupported`](StoreErrorKind::Unsupported): its schema is newer than this program, or the SQLite
     ///   linked is older than 3.51.3;

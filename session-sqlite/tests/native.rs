@@ -222,6 +222,26 @@ fn a_new_file_is_its_owners_alone() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_file_that_anybody_may_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions.db");
+    drop(SqliteStore::open(&path).unwrap());
+    let rights = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    for mode in [0o666, 0o602] {
+        rights(mode);
+        let error = refused(&path);
+        assert_eq!(error.kind(), StoreErrorKind::Invalid);
+        assert!(error.to_string().contains("chmod 600"), "{error}");
+    }
+    for mode in [0o660, 0o644, 0o600] {
+        rights(mode);
+        SqliteStore::open(&path).unwrap();
+    }
+}
+
+#[test]
 fn a_row_that_cannot_be_read_harms_only_its_session() {
     for damage in [
         "class = 'two words'",
@@ -312,6 +332,45 @@ fn nothing_but_the_hash_of_a_secret_is_in_the_file() {
     let text = token.expose();
     assert!(!file.windows(24).any(|window| window == &text.as_bytes()[text.len() - 24..]));
     assert!(file.windows(32).any(|window| window == record.secret.as_bytes()));
+}
+
+/// What was replaced, dropped with an end, purged or erased; small, or over many pages.
+#[test]
+fn nothing_that_was_removed_is_left_in_the_file() {
+    use session_core::Timestamp;
+    for size in [1, 100_000] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sessions.db");
+        let store = SqliteStore::open(&path).unwrap();
+        let [ended, erased, kept] = ["alice", "bob", "carol"].map(record_of);
+        let note = |name: &str| common::data(&format!("{}{name}", "private ".repeat(size)));
+        for (record, name) in [(&ended, "of alice"), (&erased, "of bob"), (&kept, "of carol")] {
+            let fence =
+                session_core::Fence { subject: record.subject.clone().unwrap(), version: 0 };
+            let login = change().insert_fenced(record.clone(), Some(note(name)), &fence);
+            assert!(pollster::block_on(store.commit(&realm(), &login)).unwrap().is_applied());
+        }
+        let replaced = change().replace(Replacement {
+            record: erased.clone(),
+            expected: 1,
+            data: DataWrite::Set(common::data("little")),
+            decided_on: None,
+        });
+        let hundred = 100.try_into().unwrap();
+        pollster::block_on(async {
+            for change in [common::revocation(&ended), replaced] {
+                assert!(store.commit(&realm(), &change).await.unwrap().is_applied());
+            }
+            store.purge(&realm(), Timestamp::MAX, hundred).await.unwrap();
+        });
+        drop(store);
+        let file = fs::read(&path).unwrap();
+        let has = |text: &[u8]| file.windows(text.len()).any(|window| window == text);
+        assert!(has(b"of carol") && !has(b"of alice") && !has(b"of bob"), "{size}");
+        let text = String::from_utf8_lossy(&file);
+        // The data of the one that was kept, and nobody else's.
+        assert!(text.matches("private ").count() <= size, "{size}");
+    }
 }
 
 #[test]

@@ -16,14 +16,13 @@ use session_core::{
 /// The format of a session's row that this program writes, and the only one that it reads.
 pub(crate) const FORMAT: i64 = 1;
 
-/// Reads a row of the view `stored`, or of `loaded` if it is asked for the data.
-pub(crate) fn stored(row: &Row<'_>, with_data: bool) -> Result<Stored, BadRow> {
+/// Reads a row of the view `stored`, or of `loaded` if it is asked for the data. The logs are kept from row to row.
+pub(crate) fn stored(row: &Row<'_>, with_data: bool, logs: &mut Logs) -> Result<Stored, BadRow> {
     let mut columns = Columns::new(row);
     let id = columns.text().and_then(|text| text.parse().map_err(|_| columns.bad("not an id")));
     match id {
-        Ok(id) => {
-            session(id, &mut columns, with_data).map_err(|error| BadRow { id: Some(id), error })
-        }
+        Ok(id) => session(id, &mut columns, with_data, logs)
+            .map_err(|error| BadRow { id: Some(id), error }),
         Err(error) => Err(BadRow { id: None, error }),
     }
 }
@@ -33,6 +32,7 @@ fn session(
     id: SessionId,
     columns: &mut Columns<'_>,
     with_data: bool,
+    logs: &mut Logs,
 ) -> Result<Stored, StoreError> {
     let format: i64 = columns.value()?;
     if format != FORMAT {
@@ -64,8 +64,8 @@ fn session(
     record.authentications = columns.json()?;
     record.scopes = scopes(columns)?;
     record.epochs = epochs;
-    let realm = mark(columns, epochs.realm)?.unwrap_or_default();
-    let own = mark(columns, epochs.subject)?;
+    let realm = mark(columns, epochs.realm, &mut logs.realm)?.unwrap_or_default();
+    let own = mark(columns, epochs.subject, &mut logs.subject)?;
     let floor = columns.number_if_any()?.unwrap_or(0);
     let marks = Marks { realm, subject: own.unwrap_or_else(|| absent(floor)) };
     record.subject = subject;
@@ -159,6 +159,7 @@ fn scopes(columns: &mut Columns<'_>) -> Result<Vec<ScopeEntry>, StoreError> {
 pub(crate) fn mark(
     columns: &mut Columns<'_>,
     issued_under: u64,
+    log: &mut LastLog,
 ) -> Result<Option<Mark>, StoreError> {
     let Some(version) = columns.number_if_any()? else {
         columns.skip(3);
@@ -166,8 +167,36 @@ pub(crate) fn mark(
     };
     let epoch = columns.number()?;
     let stamp = columns.bytes_if_any()?.map(Stamp::new);
-    let raises: RaiseLog = columns.json()?;
-    Ok(Some(Mark { version, epoch, stamp, raise: raises.first_above(issued_under).cloned() }))
+    let raise = log.read(columns)?.first_above(issued_under).cloned();
+    Ok(Some(Mark { version, epoch, stamp, raise }))
+}
+
+/// The logs of raises that were read last: the rows of a page mostly have the same.
+#[derive(Default)]
+pub(crate) struct Logs {
+    realm: LastLog,
+    subject: LastLog,
+}
+
+/// A log of raises and its text. To compare a text is far quicker than to read it again.
+#[derive(Default)]
+pub(crate) struct LastLog {
+    text: Option<String>,
+    log: RaiseLog,
+}
+
+impl LastLog {
+    fn read(&mut self, columns: &mut Columns<'_>) -> Result<&RaiseLog, StoreError> {
+        let text = columns.text_if_any()?;
+        if self.text.as_deref() != text {
+            self.log = match text {
+                None => RaiseLog::default(),
+                Some(text) => serde_json::from_str(text).map_err(|error| columns.bad(error))?,
+            };
+            self.text = text.map(str::to_owned);
+        }
+        Ok(&self.log)
+    }
 }
 
 /// The mark of a subject that has none.

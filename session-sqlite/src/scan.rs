@@ -18,7 +18,7 @@ pub(crate) fn load(db: &Connection, realm: &Realm, id: SessionId) -> Result<Opti
     let mut statement = db.prepare_cached("SELECT * FROM loaded WHERE realm = ?1 AND id = ?2")?;
     let mut found = statement.query(params![realm.as_str(), id.to_string()])?;
     let Some(row) = found.next()? else { return Ok(None) };
-    rows::stored(row, true).map(Some).map_err(|bad| bad.error.into())
+    rows::stored(row, true, &mut rows::Logs::default()).map(Some).map_err(|bad| bad.error.into())
 }
 
 /// The mark of a realm, and that of a subject.
@@ -36,8 +36,8 @@ pub(crate) fn marks(
     let mut found = statement.query(params![realm.as_str(), subject.map(Subject::as_str)])?;
     let Some(row) = found.next()? else { return Ok(Marks::default()) };
     let mut columns = rows::Columns::new(row);
-    let of_realm = rows::mark(&mut columns, u64::MAX)?;
-    let own = rows::mark(&mut columns, u64::MAX)?;
+    let of_realm = rows::mark(&mut columns, u64::MAX, &mut rows::LastLog::default())?;
+    let own = rows::mark(&mut columns, u64::MAX, &mut rows::LastLog::default())?;
     let floor = columns.number_if_any()?.unwrap_or(0);
     Ok(Marks {
         realm: of_realm.unwrap_or_default(),
@@ -286,13 +286,14 @@ fn scan(
     let mut statement = db.prepare_cached(sql)?;
     let mut found = statement.query(params)?;
     let mut scan = Scan::default();
+    let mut logs = rows::Logs::default();
     let mut last = None;
     while let Some(row) = found.next()? {
         if scan.rows.len() == limit.get() {
             scan.next = last;
             break;
         }
-        scan.rows.push(rows::stored(row, false));
+        scan.rows.push(rows::stored(row, false, &mut logs));
         if scan.rows.len() == limit.get() {
             last = Some(cursor(row)?);
         }

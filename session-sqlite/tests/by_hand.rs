@@ -173,8 +173,7 @@ fn an_event_that_cannot_be_read_is_answered_as_damaged_and_hides_no_other() {
             let damaged = &events[1].event;
             assert_eq!((events[1].sequence, damaged.at), (2, common::START), "{damage}");
             assert!(damaged.detail["error"].contains(column), "{damage}: {:?}", damaged.detail);
-            let whose = damaged.subject.as_ref().map(|subject| subject.as_str());
-            assert_eq!(whose, Some("b"), "{damage}");
+            assert_eq!(damaged.subject, Some(subject("b")), "{damage}");
         }
     }
 }

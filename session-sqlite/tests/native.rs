@@ -317,6 +317,53 @@ fn a_change_that_writes_a_session_twice() {
     assert_eq!(outcome, Outcome::Exists(new.id));
 }
 
+/// Rows of marks with different logs, of one that is damaged, and of no raise at all, one after the other.
+#[test]
+fn a_list_tells_of_each_session_the_raise_that_a_load_tells() {
+    use session_core::{Actor, MarkKey, MarkWrite, Raise, Reason};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let log_in = |name, version, epoch| {
+        let mut record = record_of(name);
+        record.epochs.subject = epoch;
+        let login = common::login(&record, version);
+        assert!(pollster::block_on(store.commit(&realm(), &login)).unwrap().is_applied());
+    };
+    for (turn, reason) in [(0, Reason::RoleChanged), (1, Reason::SignedOut)] {
+        for name in ["alice", "bob", "carol", "dave"] {
+            log_in(name, 2 * turn, turn);
+            let raise = Raise {
+                epoch: turn + 1,
+                reason: reason.clone(),
+                actor: Actor::System,
+                at: common::START,
+            };
+            let raise = (name != "dave").then_some(raise);
+            let key = MarkKey::Subject(common::subject(name));
+            let raised =
+                change().mark(MarkWrite { key, expected: 2 * turn + 1, raise, stamp: None });
+            assert!(pollster::block_on(store.commit(&realm(), &raised)).unwrap().is_applied());
+        }
+    }
+    let raw = Connection::open(&path).unwrap();
+    raw.execute("UPDATE marks SET raises = '[' WHERE subject = 'carol'", []).unwrap();
+    let scan = pollster::block_on(store.list(&realm(), &ListQuery::default(), None)).unwrap();
+    assert_eq!(scan.rows.len(), 8);
+    for row in scan.rows {
+        match row {
+            Ok(listed) => {
+                let loaded = pollster::block_on(store.load(&realm(), listed.record.id));
+                assert_eq!(listed.marks, loaded.unwrap().unwrap().marks);
+            }
+            Err(bad) => {
+                let loaded = pollster::block_on(store.load(&realm(), bad.id.unwrap()));
+                assert_eq!(loaded.unwrap_err().to_string(), bad.error.to_string());
+            }
+        }
+    }
+}
+
 #[test]
 fn nothing_but_the_hash_of_a_secret_is_in_the_file() {
     use session_core::{SessionToken, SystemRandom};

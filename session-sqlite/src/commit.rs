@@ -143,7 +143,7 @@ pub(crate) struct KnownMark {
     pub(crate) version: u64,
     pub(crate) epoch: u64,
     pub(crate) exists: bool,
-    /// Whether version and epoch can be moved on. If not, nobody can have read them so, or could write more.
+    /// Whether it can be read, and version and epoch be moved on. If not, to the change it has moved.
     sound: bool,
     ours: bool,
     pub(crate) raises: RaiseLog,

@@ -66,7 +66,7 @@ fn session(
     record.epochs = epochs;
     let realm = mark(columns, epochs.realm, &mut logs.realm)?.unwrap_or_default();
     let own = mark(columns, epochs.subject, &mut logs.subject)?;
-    let floor = columns.number_if_any()?.unwrap_or(0);
+    let floor = columns.version_if_any()?.unwrap_or(0);
     let marks = Marks { realm, subject: own.unwrap_or_else(|| absent(floor)) };
     record.subject = subject;
     let data = if with_data {
@@ -161,11 +161,11 @@ pub(crate) fn mark(
     issued_under: u64,
     log: &mut LastLog,
 ) -> Result<Option<Mark>, StoreError> {
-    let Some(version) = columns.number_if_any()? else {
+    let Some(version) = columns.version_if_any()? else {
         columns.skip(3);
         return Ok(None);
     };
-    let epoch = columns.number()?;
+    let epoch = columns.version()?;
     let stamp = columns.bytes_if_any()?.map(Stamp::new);
     let raise = log.read(columns)?.first_above(issued_under).cloned();
     Ok(Some(Mark { version, epoch, stamp, raise }))
@@ -283,15 +283,19 @@ impl<'a> Columns<'a> {
         u64::try_from(number).map_err(|_| self.bad("it is negative"))
     }
 
-    /// A version that can be moved on.
-    fn version(&mut self) -> Result<u64, StoreError> {
-        match self.number()? {
-            version if version < i64::MAX.unsigned_abs() => Ok(version),
-            _ => Err(self.bad("it cannot be moved on")),
+    /// A version or an epoch: a number that can be moved on. SQLite's integers end at 2⁶³ − 1.
+    pub(crate) fn version(&mut self) -> Result<u64, StoreError> {
+        self.version_if_any()?.ok_or_else(|| self.bad("it is missing"))
+    }
+
+    pub(crate) fn version_if_any(&mut self) -> Result<Option<u64>, StoreError> {
+        match self.number_if_any()? {
+            Some(last) if last >= i64::MAX.unsigned_abs() => Err(self.bad("it cannot be moved on")),
+            version => Ok(version),
         }
     }
 
-    pub(crate) fn number_if_any(&mut self) -> Result<Option<u64>, StoreError> {
+    fn number_if_any(&mut self) -> Result<Option<u64>, StoreError> {
         let number: Option<i64> = self.value()?;
         number.map(u64::try_from).transpose().map_err(|_| self.bad("it is negative"))
     }

@@ -38,7 +38,7 @@ pub(crate) fn marks(
     let mut columns = rows::Columns::new(row);
     let of_realm = rows::mark(&mut columns, u64::MAX, &mut rows::LastLog::default())?;
     let own = rows::mark(&mut columns, u64::MAX, &mut rows::LastLog::default())?;
-    let floor = columns.number_if_any()?.unwrap_or(0);
+    let floor = columns.version_if_any()?.unwrap_or(0);
     Ok(Marks {
         realm: of_realm.unwrap_or_default(),
         subject: match subject {
@@ -180,7 +180,7 @@ fn unsettled_mark(row: &Row<'_>) -> Option<(MarkKey, u64)> {
         "" => MarkKey::Realm,
         subject => MarkKey::Subject(Subject::new(subject).ok()?),
     };
-    Some((key, columns.number().ok()?))
+    Some((key, columns.version().ok()?))
 }
 
 /// Events in the order of their commits, or the reverse.

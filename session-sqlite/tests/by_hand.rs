@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use common::{change, insert, login, realm, record, record_of, revocation, subject};
 use rusqlite::Connection;
 use session_core::store::{EventQuery, Events, Order, Outcome};
-use session_core::{Actor, MarkKey, MarkWrite, Raise, Reason, SessionStore};
+use session_core::{Actor, MarkKey, MarkWrite, Raise, Reason, SessionStore, StoreErrorKind};
 use session_sqlite::SqliteStore;
 use tempfile::TempDir;
 
@@ -90,6 +90,9 @@ fn a_damaged_row_or_mark_fails_none_of_its_neighbours() {
         let outcomes = pollster::block_on(store.commit_each(&realm(), &batch)).unwrap();
         let alice = MarkKey::Subject(subject("alice"));
         assert_eq!(outcomes, [Outcome::Fenced(alice), Outcome::Applied], "{damage}");
+        // Whoever looks again is told what is wrong, instead of losing again and again.
+        let error = pollster::block_on(store.marks(&realm(), Some(&subject("alice")))).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}: {error}");
     }
 }
 

@@ -1,8 +1,10 @@
 //! Whether a change may be carried out, and the order in which it is.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use session_core::store::{Outcome, Touch, Touched};
-use session_core::{Change, MarkKey, RaiseLog, Realm, SessionId, StoreError, Timestamp};
+use session_core::{Change, MarkKey, RaiseLog, Realm, SessionId, Timestamp};
 
 use crate::error::Fault;
 use crate::rows;
@@ -22,9 +24,6 @@ pub(crate) fn commit(db: &Connection, realm: &Realm, change: &Change) -> Result<
     }
     if let Some(conflict) = conflict(change, &marks, &inserts, &replaced) {
         return Ok(conflict);
-    }
-    for known in replaced.iter().flatten() {
-        known.check()?;
     }
     for (mark, known) in change.marks().iter().zip(marks) {
         write.mark(mark, known)?;
@@ -92,23 +91,27 @@ fn conflict(
     replaced: &[Option<Known>],
 ) -> Option<Outcome> {
     for (write, known) in change.marks().iter().zip(marks) {
-        if known.version != write.expected {
+        if !known.sound || known.version != write.expected {
             return Some(Outcome::Fenced(write.key.clone()));
         }
     }
-    for (at, (insert, known)) in change.inserts().iter().zip(inserts).enumerate() {
+    let mut inserted = BTreeSet::new();
+    for (insert, known) in change.inserts().iter().zip(inserts) {
         let id = insert.record.id;
-        if known.is_some() || change.inserts()[..at].iter().any(|other| other.record.id == id) {
+        if known.is_some() || !inserted.insert(id) {
             return Some(Outcome::Exists(id));
         }
     }
-    for (at, (replacement, known)) in change.replacements().iter().zip(replaced).enumerate() {
+    // In order of their ids, so that two of one id are neighbours.
+    let mut before = None;
+    for (replacement, known) in change.replacements().iter().zip(replaced) {
         let id = replacement.record.id;
         let as_read = known.as_ref().is_some_and(|known| {
-            u64::try_from(known.version) == Ok(replacement.expected)
+            known.is_sound()
+                && u64::try_from(known.version) == Ok(replacement.expected)
                 && replacement.decided_on.is_none_or(|seen| known.seen_at <= Some(seen.as_millis()))
         });
-        if !as_read || change.replacements()[..at].iter().any(|other| other.record.id == id) {
+        if !as_read || before.replace(id) == Some(id) {
             return Some(Outcome::Moved(id));
         }
     }
@@ -118,7 +121,6 @@ fn conflict(
 /// A session as a change finds it.
 pub(crate) struct Known {
     pub(crate) no: i64,
-    id: SessionId,
     format: i64,
     version: i64,
     ours: bool,
@@ -129,17 +131,10 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Nothing is written over what cannot be read.
-    fn check(&self) -> Result<(), StoreError> {
-        if self.format != rows::FORMAT {
-            return Err(rows::unknown_format(self.id, self.format));
-        }
-        match self.seen_at {
-            Some(_) => Ok(()),
-            None => {
-                Err(StoreError::corrupt(format!("session {}: it has no last activity", self.id)))
-            }
-        }
+    /// Whether it can be read. Nothing is written over what cannot, nor has anybody read it as it is: to the
+    /// change it has moved, so that those beside it are carried out.
+    fn is_sound(&self) -> bool {
+        self.format == rows::FORMAT && self.seen_at.is_some() && self.version < i64::MAX
     }
 }
 
@@ -148,6 +143,8 @@ pub(crate) struct KnownMark {
     pub(crate) version: u64,
     pub(crate) epoch: u64,
     pub(crate) exists: bool,
+    /// Whether it can be read, and version and epoch be moved on. If not, to the change it has moved.
+    sound: bool,
     ours: bool,
     pub(crate) raises: RaiseLog,
 }
@@ -163,7 +160,6 @@ fn known(write: &Write<'_>, id: SessionId) -> Result<Option<Known>, Fault> {
         )?
         .query_row(params![write.realm, id.to_string(), write.change.as_bytes()], |row| {
             Ok(Known {
-                id,
                 no: row.get(0)?,
                 format: row.get(1)?,
                 version: row.get(2)?,
@@ -186,12 +182,15 @@ fn known_mark(write: &Write<'_>, key: &MarkKey) -> Result<KnownMark, Fault> {
         statement.query(params![write.realm, subject_of(key), write.change.as_bytes()])?;
     if let Some(row) = found.next()? {
         let mut columns = rows::Columns::new(row);
+        let (version, epoch): (i64, i64) = (columns.value()?, columns.value()?);
         return Ok(KnownMark {
-            version: columns.number()?,
-            epoch: columns.number()?,
+            version: version.unsigned_abs(),
+            epoch: epoch.unsigned_abs(),
             exists: true,
-            ours: columns.number()? != 0,
-            raises: columns.json()?,
+            sound: [version, epoch].iter().all(|number| (0..i64::MAX).contains(number)),
+            ours: columns.value()?,
+            // The log only tells why. A raise has to win, so one that cannot be read is begun anew.
+            raises: columns.json().unwrap_or_default(),
         });
     }
     let floor = match key {
@@ -199,7 +198,8 @@ fn known_mark(write: &Write<'_>, key: &MarkKey) -> Result<KnownMark, Fault> {
         MarkKey::Subject(_) => floor(write.db, write.realm)?,
     };
     let raises = RaiseLog::default();
-    Ok(KnownMark { version: floor, epoch: floor, exists: false, ours: false, raises })
+    let sound = floor < i64::MAX.unsigned_abs();
+    Ok(KnownMark { version: floor, epoch: floor, exists: false, sound, ours: false, raises })
 }
 
 fn each<T, R>(of: &[T], ask: impl FnMut(&T) -> Result<R, Fault>) -> Result<Vec<R>, Fault> {

@@ -64,9 +64,7 @@ pub(crate) fn check_owner(path: &Path, connection: &Connection) -> Result<(), St
 
 /// The version of the schema, 0 of an empty file.
 fn schema(path: &Path, connection: &Connection) -> Result<usize, StoreError> {
-    let version: i64 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(|error| error::statement(path, error))?;
+    let version = version(connection).map_err(|error| error::statement(path, error))?;
     match usize::try_from(version) {
         Ok(version) if version <= STEPS.len() => Ok(version),
         _ => Err(error::at(
@@ -79,4 +77,27 @@ fn schema(path: &Path, connection: &Connection) -> Result<usize, StoreError> {
             ),
         )),
     }
+}
+
+/// What the file says of its schema.
+pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))
+}
+
+/// Whether this program may write to a file of this version.
+pub(crate) fn is_ours(version: i64) -> bool {
+    usize::try_from(version) == Ok(STEPS.len())
+}
+
+/// The error of a file whose schema has another version than when it was opened.
+pub(crate) fn changed(path: &Path, version: i64) -> StoreError {
+    error::at(
+        StoreErrorKind::Unsupported,
+        path,
+        format_args!(
+            "another process has given its schema version {version}, this program writes version {}; \
+             restart with the program of that version",
+            STEPS.len()
+        ),
+    )
 }

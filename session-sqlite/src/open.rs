@@ -1,6 +1,6 @@
 //! Opening a file: whose it is, and whether it may be used.
 
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::thread;
@@ -62,7 +62,10 @@ fn check_path(options: &SqliteOptions) -> Result<(), StoreError> {
     if path.is_dir() {
         return invalid("this is a directory; give the path of a file");
     }
-    if path.exists() {
+    if let Ok(file) = path.metadata() {
+        if anybody_may_write(&file) {
+            return invalid("anybody on this machine may write to it; run `chmod 600` on it");
+        }
         return Ok(());
     }
     if !options.create {
@@ -86,6 +89,16 @@ fn check_path(options: &SqliteOptions) -> Result<(), StoreError> {
         )
         .with_source(error)),
     }
+}
+
+#[cfg(unix)]
+fn anybody_may_write(file: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::mode(file) & 0o002 != 0
+}
+
+#[cfg(not(unix))]
+fn anybody_may_write(_: &Metadata) -> bool {
+    false
 }
 
 /// SQLite gives the files beside it the same rights.
@@ -118,6 +131,8 @@ fn connect(options: &SqliteOptions) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "mmap_size", 0).map_err(failed)?;
     connection.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
     connection.pragma_update(None, "trusted_schema", false).map_err(failed)?;
+    // What is deleted or replaced is overwritten with zeros, also where the page becomes free.
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(())).map_err(failed)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_BYTES).map_err(failed)?;
     Ok(connection)
@@ -162,7 +177,7 @@ fn enter_wal(options: &SqliteOptions, connection: &Connection) -> Result<(), Sto
     }
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 

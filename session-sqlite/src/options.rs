@@ -46,7 +46,8 @@ impl SqliteOptions {
     }
 
     /// Whether a file that is not there is created: readable and writable by its owner alone, where the
-    /// system knows such rights. Yes, unless said otherwise.
+    /// system knows such rights. Yes, unless said otherwise. A file that is there keeps its rights, but is
+    /// refused if anybody may write to it: he could make sessions of his own.
     #[must_use]
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;

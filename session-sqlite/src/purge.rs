@@ -90,8 +90,7 @@ fn remove(
     limit: NonZeroUsize,
 ) -> Result<Purged, Fault> {
     for no in records {
-        db.prepare_cached("DELETE FROM touches WHERE session = ?1")?.execute([no])?;
-        db.prepare_cached("DELETE FROM session_data WHERE session = ?1")?.execute([no])?;
+        // A trigger of the schema removes its data and its activity.
         db.prepare_cached("DELETE FROM sessions WHERE no = ?1")?.execute([no])?;
     }
     for sequence in events {

@@ -16,14 +16,13 @@ use session_core::{
 /// The format of a session's row that this program writes, and the only one that it reads.
 pub(crate) const FORMAT: i64 = 1;
 
-/// Reads a row of the view `stored`, or of `loaded` if it is asked for the data.
-pub(crate) fn stored(row: &Row<'_>, with_data: bool) -> Result<Stored, BadRow> {
+/// Reads a row of the view `stored`, or of `loaded` if it is asked for the data. The logs are kept from row to row.
+pub(crate) fn stored(row: &Row<'_>, with_data: bool, logs: &mut Logs) -> Result<Stored, BadRow> {
     let mut columns = Columns::new(row);
     let id = columns.text().and_then(|text| text.parse().map_err(|_| columns.bad("not an id")));
     match id {
-        Ok(id) => {
-            session(id, &mut columns, with_data).map_err(|error| BadRow { id: Some(id), error })
-        }
+        Ok(id) => session(id, &mut columns, with_data, logs)
+            .map_err(|error| BadRow { id: Some(id), error }),
         Err(error) => Err(BadRow { id: None, error }),
     }
 }
@@ -33,12 +32,13 @@ fn session(
     id: SessionId,
     columns: &mut Columns<'_>,
     with_data: bool,
+    logs: &mut Logs,
 ) -> Result<Stored, StoreError> {
     let format: i64 = columns.value()?;
     if format != FORMAT {
         return Err(unknown_format(id, format));
     }
-    let version = columns.number()?;
+    let version = columns.version()?;
     let secret = SecretHash::from_bytes(columns.value()?);
     let subject = columns.parsed_if_any(Subject::new)?;
     let class = columns.parsed(ClassName::new)?;
@@ -64,9 +64,9 @@ fn session(
     record.authentications = columns.json()?;
     record.scopes = scopes(columns)?;
     record.epochs = epochs;
-    let realm = mark(columns, epochs.realm)?.unwrap_or_default();
-    let own = mark(columns, epochs.subject)?;
-    let floor = columns.number_if_any()?.unwrap_or(0);
+    let realm = mark(columns, epochs.realm, &mut logs.realm)?.unwrap_or_default();
+    let own = mark(columns, epochs.subject, &mut logs.subject)?;
+    let floor = columns.version_if_any()?.unwrap_or(0);
     let marks = Marks { realm, subject: own.unwrap_or_else(|| absent(floor)) };
     record.subject = subject;
     let data = if with_data {
@@ -78,7 +78,7 @@ fn session(
     Ok(Stored { record, version, data, marks })
 }
 
-pub(crate) fn unknown_format(id: SessionId, format: i64) -> StoreError {
+fn unknown_format(id: SessionId, format: i64) -> StoreError {
     StoreError::new(
         StoreErrorKind::Unsupported,
         format!(
@@ -159,15 +159,44 @@ fn scopes(columns: &mut Columns<'_>) -> Result<Vec<ScopeEntry>, StoreError> {
 pub(crate) fn mark(
     columns: &mut Columns<'_>,
     issued_under: u64,
+    log: &mut LastLog,
 ) -> Result<Option<Mark>, StoreError> {
-    let Some(version) = columns.number_if_any()? else {
+    let Some(version) = columns.version_if_any()? else {
         columns.skip(3);
         return Ok(None);
     };
-    let epoch = columns.number()?;
+    let epoch = columns.version()?;
     let stamp = columns.bytes_if_any()?.map(Stamp::new);
-    let raises: RaiseLog = columns.json()?;
-    Ok(Some(Mark { version, epoch, stamp, raise: raises.first_above(issued_under).cloned() }))
+    let raise = log.read(columns)?.first_above(issued_under).cloned();
+    Ok(Some(Mark { version, epoch, stamp, raise }))
+}
+
+/// The logs of raises that were read last: the rows of a page mostly have the same.
+#[derive(Default)]
+pub(crate) struct Logs {
+    realm: LastLog,
+    subject: LastLog,
+}
+
+/// A log of raises and its text. To compare a text is far quicker than to read it again.
+#[derive(Default)]
+pub(crate) struct LastLog {
+    text: Option<String>,
+    log: RaiseLog,
+}
+
+impl LastLog {
+    fn read(&mut self, columns: &mut Columns<'_>) -> Result<&RaiseLog, StoreError> {
+        let text = columns.text_if_any()?;
+        if self.text.as_deref() != text {
+            self.log = match text {
+                None => RaiseLog::default(),
+                Some(text) => serde_json::from_str(text).map_err(|error| columns.bad(error))?,
+            };
+            self.text = text.map(str::to_owned);
+        }
+        Ok(&self.log)
+    }
 }
 
 /// The mark of a subject that has none.
@@ -176,22 +205,38 @@ pub(crate) fn absent(floor: u64) -> Mark {
 }
 
 /// Reads a row of `events`: all columns but `realm`, in their order.
+///
+/// One that cannot be read whole is an event of the kind `damaged`, with what can be read of it: events have no
+/// place for an error of one row, and whoever follows them has to get past it and to see it.
 pub(crate) fn event(row: &Row<'_>) -> Result<StoredEvent, StoreError> {
     let mut columns = Columns::new(row);
-    Ok(StoredEvent {
-        sequence: columns.number()?,
-        change: ChangeId::from_bytes(columns.value()?),
-        event: Event {
-            kind: columns.parsed(EventKind::from_code)?,
-            session: columns.parsed_if_any(str::parse)?,
-            subject: columns.parsed_if_any(Subject::new)?,
-            reason: columns.parsed_if_any(Reason::from_code)?,
-            actor: columns.parsed(Actor::from_code)?,
-            at: columns.instant()?,
-            observed_at: columns.instant()?,
-            purge_at: columns.instant()?,
-            detail: columns.json()?,
-        },
+    let sequence = columns.number()?;
+    let damaged = EventKind::from_code("damaged").map_err(|error| columns.bad(error))?;
+    let mut errors = Vec::new();
+    let change = read(&mut errors, columns.value(), [0; 16]);
+    let mut event = Event {
+        kind: read(&mut errors, columns.parsed(EventKind::from_code), damaged.clone()),
+        session: read(&mut errors, columns.parsed_if_any(str::parse), None),
+        subject: read(&mut errors, columns.parsed_if_any(Subject::new), None),
+        reason: read(&mut errors, columns.parsed_if_any(Reason::from_code), None),
+        actor: read(&mut errors, columns.parsed(Actor::from_code), Actor::System),
+        at: read(&mut errors, columns.instant(), Timestamp::from_millis(0)),
+        observed_at: read(&mut errors, columns.instant(), Timestamp::from_millis(0)),
+        purge_at: read(&mut errors, columns.instant(), Timestamp::MAX),
+        detail: read(&mut errors, columns.json(), BTreeMap::new()),
+    };
+    if let Some(error) = errors.first() {
+        let kind = std::mem::replace(&mut event.kind, damaged);
+        event = event.with_detail("kind", kind.code()).with_detail("error", &error.to_string());
+    }
+    Ok(StoredEvent { sequence, change: ChangeId::from_bytes(change), event })
+}
+
+/// What was read, or what stands for it and the error noted.
+fn read<T>(errors: &mut Vec<StoreError>, column: Result<T, StoreError>, otherwise: T) -> T {
+    column.unwrap_or_else(|error| {
+        errors.push(error);
+        otherwise
     })
 }
 
@@ -227,7 +272,7 @@ impl<'a> Columns<'a> {
         StoreError::corrupt(format!("row {:?}, column {name}: {why}", first.unwrap_or_default()))
     }
 
-    fn value<T: FromSql>(&mut self) -> Result<T, StoreError> {
+    pub(crate) fn value<T: FromSql>(&mut self) -> Result<T, StoreError> {
         let value = self.row.get(self.next);
         self.next += 1;
         value.map_err(|error| self.bad("it is not of the right type").with_source(error))
@@ -238,7 +283,19 @@ impl<'a> Columns<'a> {
         u64::try_from(number).map_err(|_| self.bad("it is negative"))
     }
 
-    pub(crate) fn number_if_any(&mut self) -> Result<Option<u64>, StoreError> {
+    /// A version or an epoch: a number that can be moved on. SQLite's integers end at 2⁶³ − 1.
+    pub(crate) fn version(&mut self) -> Result<u64, StoreError> {
+        self.version_if_any()?.ok_or_else(|| self.bad("it is missing"))
+    }
+
+    pub(crate) fn version_if_any(&mut self) -> Result<Option<u64>, StoreError> {
+        match self.number_if_any()? {
+            Some(last) if last >= i64::MAX.unsigned_abs() => Err(self.bad("it cannot be moved on")),
+            version => Ok(version),
+        }
+    }
+
+    fn number_if_any(&mut self) -> Result<Option<u64>, StoreError> {
         let number: Option<i64> = self.value()?;
         number.map(u64::try_from).transpose().map_err(|_| self.bad("it is negative"))
     }

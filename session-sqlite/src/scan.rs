@@ -18,7 +18,7 @@ pub(crate) fn load(db: &Connection, realm: &Realm, id: SessionId) -> Result<Opti
     let mut statement = db.prepare_cached("SELECT * FROM loaded WHERE realm = ?1 AND id = ?2")?;
     let mut found = statement.query(params![realm.as_str(), id.to_string()])?;
     let Some(row) = found.next()? else { return Ok(None) };
-    rows::stored(row, true).map(Some).map_err(|bad| bad.error.into())
+    rows::stored(row, true, &mut rows::Logs::default()).map(Some).map_err(|bad| bad.error.into())
 }
 
 /// The mark of a realm, and that of a subject.
@@ -36,9 +36,9 @@ pub(crate) fn marks(
     let mut found = statement.query(params![realm.as_str(), subject.map(Subject::as_str)])?;
     let Some(row) = found.next()? else { return Ok(Marks::default()) };
     let mut columns = rows::Columns::new(row);
-    let of_realm = rows::mark(&mut columns, u64::MAX)?;
-    let own = rows::mark(&mut columns, u64::MAX)?;
-    let floor = columns.number_if_any()?.unwrap_or(0);
+    let of_realm = rows::mark(&mut columns, u64::MAX, &mut rows::LastLog::default())?;
+    let own = rows::mark(&mut columns, u64::MAX, &mut rows::LastLog::default())?;
+    let floor = columns.version_if_any()?.unwrap_or(0);
     Ok(Marks {
         realm: of_realm.unwrap_or_default(),
         subject: match subject {
@@ -154,6 +154,7 @@ pub(crate) fn below_epoch(
     Ok(BelowEpoch { scan, unsettled: if first { unsettled } else { Vec::new() } })
 }
 
+/// The first marks that are not settled. One that cannot be read is passed: it stays unsettled.
 fn unsettled(
     db: &Connection,
     realm: &Realm,
@@ -161,22 +162,25 @@ fn unsettled(
 ) -> Result<Vec<(MarkKey, u64)>, Fault> {
     let mut statement = db.prepare_cached(
         "SELECT subject, epoch FROM marks INDEXED BY marks_unsettled \
-         WHERE realm = ?1 AND settled < epoch ORDER BY subject LIMIT ?2",
+         WHERE realm = ?1 AND settled < epoch ORDER BY subject",
     )?;
-    let mut found = statement.query(params![realm.as_str(), one_more(limit) - 1])?;
+    let mut found = statement.query([realm.as_str()])?;
     let mut unsettled = Vec::new();
-    while let Some(row) = found.next()? {
-        let mut columns = rows::Columns::new(row);
-        let key = match columns.text()? {
-            "" => MarkKey::Realm,
-            subject => MarkKey::Subject(
-                Subject::new(subject)
-                    .map_err(|error| StoreError::corrupt(format!("a mark: {error}")))?,
-            ),
-        };
-        unsettled.push((key, columns.number()?));
+    while unsettled.len() < limit.get()
+        && let Some(row) = found.next()?
+    {
+        unsettled.extend(unsettled_mark(row));
     }
     Ok(unsettled)
+}
+
+fn unsettled_mark(row: &Row<'_>) -> Option<(MarkKey, u64)> {
+    let mut columns = rows::Columns::new(row);
+    let key = match columns.text().ok()? {
+        "" => MarkKey::Realm,
+        subject => MarkKey::Subject(Subject::new(subject).ok()?),
+    };
+    Some((key, columns.version().ok()?))
 }
 
 /// Events in the order of their commits, or the reverse.
@@ -193,13 +197,9 @@ pub(crate) fn events(
     if oldest_first && after.is_some_and(|after| after < purged) {
         return Ok(Events::CursorExpired);
     }
-    let (mut events, bad) = found_events(&snapshot, realm, query, after)?;
-    let more = events.len() > query.limit.get() || bad.is_some();
+    let mut events = found_events(&snapshot, realm, query, after)?;
+    let more = events.len() > query.limit.get();
     events.truncate(query.limit.get());
-    // What stands before a row that cannot be read is answered first.
-    if let (Some(error), true) = (bad, events.is_empty()) {
-        return Err(error.into());
-    }
     let reached = match (query.order, more) {
         // Writers take turns: whatever is committed later has a greater number than all there is.
         (Order::OldestFirst, false) => Some(last_sequence(&snapshot)?),
@@ -210,13 +210,13 @@ pub(crate) fn events(
     Ok(Events::Page(EventPage { events, next, more }))
 }
 
-/// Up to one event more than asked for, and the error of the first one that cannot be read, if any.
+/// Up to one event more than asked for.
 fn found_events(
     db: &Connection,
     realm: &Realm,
     query: &EventQuery,
     after: Option<u64>,
-) -> Result<(Vec<StoredEvent>, Option<StoreError>), Fault> {
+) -> Result<Vec<StoredEvent>, Fault> {
     const COLUMNS: &str = "SELECT seq, change_id, kind, session, subject, reason, actor, at, observed_at, \
                            purge_at, detail FROM events WHERE realm = ?1";
     const KINDS: &str = "(?2 IS NULL OR kind IN (SELECT value FROM json_each(?2)))";
@@ -233,7 +233,7 @@ fn found_events(
         if subject.is_some() { "subject = ?6" } else { "?6 IS NULL" },
         match query.order {
             Order::OldestFirst => "> ?7 ORDER BY seq LIMIT ?8",
-            Order::NewestFirst => "< ?7 ORDER BY seq DESC LIMIT ?8",
+            Order::NewestFirst => "< ?7 AND seq >= 0 ORDER BY seq DESC LIMIT ?8",
         }
     );
     let bound = match (query.order, after) {
@@ -254,12 +254,9 @@ fn found_events(
     ])?;
     let mut events = Vec::new();
     while let Some(row) = found.next()? {
-        match rows::event(row) {
-            Ok(event) => events.push(event),
-            Err(error) => return Ok((events, Some(error))),
-        }
+        events.push(rows::event(row)?);
     }
-    Ok((events, None))
+    Ok(events)
 }
 
 fn purged(db: &Connection, realm: &Realm) -> Result<u64, Fault> {
@@ -289,13 +286,14 @@ fn scan(
     let mut statement = db.prepare_cached(sql)?;
     let mut found = statement.query(params)?;
     let mut scan = Scan::default();
+    let mut logs = rows::Logs::default();
     let mut last = None;
     while let Some(row) = found.next()? {
         if scan.rows.len() == limit.get() {
             scan.next = last;
             break;
         }
-        scan.rows.push(rows::stored(row, false));
+        scan.rows.push(rows::stored(row, false, &mut logs));
         if scan.rows.len() == limit.get() {
             last = Some(cursor(row)?);
         }

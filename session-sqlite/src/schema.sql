@@ -2,7 +2,7 @@
 -- sessions are UUIDs as lower-case text, lists and maps are JSON; a list that is empty is NULL.
 
 CREATE TABLE sessions (
-    no                   INTEGER PRIMARY KEY,
+    no                   INTEGER PRIMARY KEY AUTOINCREMENT, -- never that of another session, even a deleted one
     realm                TEXT NOT NULL,
     id                   TEXT NOT NULL,
     format               INTEGER NOT NULL, -- of this row; 1
@@ -54,6 +54,12 @@ CREATE TABLE session_data (
     session INTEGER PRIMARY KEY, -- sessions.no
     data    TEXT NOT NULL        -- a JSON object
 ) STRICT;
+
+-- However a session is deleted, nothing of it is left behind.
+CREATE TRIGGER sessions_deleted AFTER DELETE ON sessions BEGIN
+    DELETE FROM touches WHERE session = old.no;
+    DELETE FROM session_data WHERE session = old.no;
+END;
 
 -- A mark ends all that was issued under an older epoch. That of a whole realm has the subject ''.
 CREATE TABLE marks (

@@ -27,7 +27,8 @@ use crate::{error, open, scan};
 /// needs no runtime, and works under any.
 ///
 /// A write that was handed over is carried out even if its future is dropped. Dropping the store carries out
-/// what was handed over, and waits for it.
+/// what was handed over, and waits for it; but while another process holds the file, for hardly longer than the
+/// busy timeout: what cannot be written then is answered by an error, and is not.
 ///
 /// ```
 /// use session_core::{Realm, SessionId, SessionStore};
@@ -62,7 +63,7 @@ impl SqliteStore {
     /// # Errors
     /// They name the file and what to do:
     /// - [`Invalid`](StoreErrorKind::Invalid): the path can be no file of ours, its directory does not exist,
-    ///   or it is a database of another application;
+    ///   it is a database of another application, or anybody on the machine may write to it;
     /// - [`Corrupt`](StoreErrorKind::Corrupt): it is no database, or a damaged one;
     /// - [`Unsupported`](StoreErrorKind::Unsupported): its schema is newer than this program, or the SQLite
     ///   linked is older than 3.51.3;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{change, insert, realm, record, record_of};
 use rusqlite::Connection;
-use session_core::store::{EventQuery, ListQuery};
+use session_core::store::{ListQuery, Outcome};
 use session_core::{DataWrite, Realm, Replacement, SessionStore, StoreError, StoreErrorKind};
 use session_sqlite::{SqliteOptions, SqliteStore};
 
@@ -222,6 +222,26 @@ fn a_new_file_is_its_owners_alone() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_file_that_anybody_may_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions.db");
+    drop(SqliteStore::open(&path).unwrap());
+    let rights = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    for mode in [0o666, 0o602] {
+        rights(mode);
+        let error = refused(&path);
+        assert_eq!(error.kind(), StoreErrorKind::Invalid);
+        assert!(error.to_string().contains("chmod 600"), "{error}");
+    }
+    for mode in [0o660, 0o644, 0o600] {
+        rights(mode);
+        SqliteStore::open(&path).unwrap();
+    }
+}
+
+#[test]
 fn a_row_that_cannot_be_read_harms_only_its_session() {
     for damage in [
         "class = 'two words'",
@@ -272,8 +292,8 @@ fn a_row_of_a_newer_format_is_kept() {
     });
     let other = record();
     let neighbour = change().insert(other.clone(), None);
-    let error = pollster::block_on(store.commit(&realm(), &over)).unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unsupported);
+    let outcome = pollster::block_on(store.commit(&realm(), &over)).unwrap();
+    assert_eq!(outcome, Outcome::Moved(newer.id));
     assert!(pollster::block_on(store.commit(&realm(), &neighbour)).unwrap().is_applied());
     raw.execute("UPDATE sessions SET format = 1", []).unwrap();
     let stored = pollster::block_on(store.load(&realm(), newer.id)).unwrap().unwrap();
@@ -282,24 +302,66 @@ fn a_row_of_a_newer_format_is_kept() {
 }
 
 #[test]
-fn an_event_that_cannot_be_read_is_named_and_what_is_before_it_is_answered() {
+fn a_change_that_writes_a_session_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path().join("sessions.db")).unwrap();
+    let [known, other, new] = [record(), record(), record()];
+    insert(&store, &known);
+    insert(&store, &other);
+    let replace = |record| common::revocation(record).replacements()[0].clone();
+    let twice = change().replace(replace(&known)).replace(replace(&other)).replace(replace(&known));
+    let outcome = pollster::block_on(store.commit(&realm(), &twice)).unwrap();
+    assert_eq!(outcome, Outcome::Moved(known.id));
+    let twice = change().insert(new.clone(), None).insert(record(), None).insert(new.clone(), None);
+    let outcome = pollster::block_on(store.commit(&realm(), &twice)).unwrap();
+    assert_eq!(outcome, Outcome::Exists(new.id));
+}
+
+/// Rows of marks with different logs, of one that is damaged, and of no raise at all, one after the other.
+#[test]
+fn a_list_tells_of_each_session_the_raise_that_a_load_tells() {
+    use session_core::{Actor, MarkKey, MarkWrite, Raise, Reason};
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sessions.db");
     let store = SqliteStore::open(&path).unwrap();
-    for name in ["a", "b", "c"] {
-        let login = common::login(&record_of(name), 0);
+    let log_in = |name, version, epoch| {
+        let mut record = record_of(name);
+        record.epochs.subject = epoch;
+        let login = common::login(&record, version);
         assert!(pollster::block_on(store.commit(&realm(), &login)).unwrap().is_applied());
+    };
+    for (turn, reason) in [(0, Reason::RoleChanged), (1, Reason::SignedOut)] {
+        for name in ["alice", "bob", "carol", "dave"] {
+            log_in(name, 2 * turn, turn);
+            let raise = Raise {
+                epoch: turn + 1,
+                reason: reason.clone(),
+                actor: Actor::System,
+                at: common::START,
+            };
+            let raise = (name != "dave").then_some(raise);
+            let key = MarkKey::Subject(common::subject(name));
+            let raised =
+                change().mark(MarkWrite { key, expected: 2 * turn + 1, raise, stamp: None });
+            assert!(pollster::block_on(store.commit(&realm(), &raised)).unwrap().is_applied());
+        }
     }
     let raw = Connection::open(&path).unwrap();
-    raw.execute("UPDATE events SET actor = 'nobody' WHERE seq = 2", []).unwrap();
-    let read = |after| {
-        pollster::block_on(async { store.events(&realm(), &EventQuery::default(), after).await })
-    };
-    let Ok(session_core::store::Events::Page(page)) = read(None) else { panic!("no page") };
-    assert_eq!((page.events.len(), page.more), (1, true));
-    let error = read(page.next.as_ref()).unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
-    assert!(error.to_string().contains("\"2\""), "{error}");
+    raw.execute("UPDATE marks SET raises = '[' WHERE subject = 'carol'", []).unwrap();
+    let scan = pollster::block_on(store.list(&realm(), &ListQuery::default(), None)).unwrap();
+    assert_eq!(scan.rows.len(), 8);
+    for row in scan.rows {
+        match row {
+            Ok(listed) => {
+                let loaded = pollster::block_on(store.load(&realm(), listed.record.id));
+                assert_eq!(listed.marks, loaded.unwrap().unwrap().marks);
+            }
+            Err(bad) => {
+                let loaded = pollster::block_on(store.load(&realm(), bad.id.unwrap()));
+                assert_eq!(loaded.unwrap_err().to_string(), bad.error.to_string());
+            }
+        }
+    }
 }
 
 #[test]
@@ -317,6 +379,45 @@ fn nothing_but_the_hash_of_a_secret_is_in_the_file() {
     let text = token.expose();
     assert!(!file.windows(24).any(|window| window == &text.as_bytes()[text.len() - 24..]));
     assert!(file.windows(32).any(|window| window == record.secret.as_bytes()));
+}
+
+/// What was replaced, dropped with an end, purged or erased; small, or over many pages.
+#[test]
+fn nothing_that_was_removed_is_left_in_the_file() {
+    use session_core::Timestamp;
+    for size in [1, 100_000] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sessions.db");
+        let store = SqliteStore::open(&path).unwrap();
+        let [ended, erased, kept] = ["alice", "bob", "carol"].map(record_of);
+        let note = |name: &str| common::data(&format!("{}{name}", "private ".repeat(size)));
+        for (record, name) in [(&ended, "of alice"), (&erased, "of bob"), (&kept, "of carol")] {
+            let fence =
+                session_core::Fence { subject: record.subject.clone().unwrap(), version: 0 };
+            let login = change().insert_fenced(record.clone(), Some(note(name)), &fence);
+            assert!(pollster::block_on(store.commit(&realm(), &login)).unwrap().is_applied());
+        }
+        let replaced = change().replace(Replacement {
+            record: erased.clone(),
+            expected: 1,
+            data: DataWrite::Set(common::data("little")),
+            decided_on: None,
+        });
+        let hundred = 100.try_into().unwrap();
+        pollster::block_on(async {
+            for change in [common::revocation(&ended), replaced] {
+                assert!(store.commit(&realm(), &change).await.unwrap().is_applied());
+            }
+            store.purge(&realm(), Timestamp::MAX, hundred).await.unwrap();
+        });
+        drop(store);
+        let file = fs::read(&path).unwrap();
+        let has = |text: &[u8]| file.windows(text.len()).any(|window| window == text);
+        assert!(has(b"of carol") && !has(b"of alice") && !has(b"of bob"), "{size}");
+        let text = String::from_utf8_lossy(&file);
+        // The data of the one that was kept, and nobody else's.
+        assert!(text.matches("private ").count() <= size, "{size}");
+    }
 }
 
 #[test]

@@ -162,7 +162,7 @@ impl Write<'_> {
                 end.map(|end| end.observed_at.as_millis()),
                 end.map(|end| end.purge_at.as_millis()),
                 end.map(|end| end.reason.code()),
-                end.map(|end| end.actor.to_string()),
+                end.map(|end| end.actor.code()),
             ])?;
         Ok(())
     }
@@ -204,7 +204,7 @@ impl Write<'_> {
                 event.session.map(|session| session.to_string()),
                 event.subject.as_ref().map(Subject::as_str),
                 event.reason.as_ref().map(Reason::code),
-                event.actor.to_string(),
+                event.actor.code(),
                 event.at.as_millis(),
                 event.observed_at.as_millis(),
                 event.purge_at.as_millis(),

@@ -70,7 +70,10 @@ fn failed(error: &Error) -> Response {
     let status =
         StatusCode::from_u16(status_code(error)).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     if let Error::Data(
-        DataError::KeyTooLong { .. } | DataError::ValueTooLarge { .. } | DataError::TooLarge { .. } | DataError::TooDeep { .. },
+        DataError::KeyTooLong { .. }
+        | DataError::ValueTooLarge { .. }
+        | DataError::TooLarge { .. }
+        | DataError::TooDeep { .. },
     ) = error
     {
         return view::message(status, "Too much", "Your session cannot hold that much.");

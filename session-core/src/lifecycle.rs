@@ -11,13 +11,19 @@
 //! `Created`: issued, never presented back. `Active`: presented at least once. [`standing`] tells where a
 //! record stands at an instant; [`decide`] what a command makes of it.
 
+mod decision;
+mod scope;
+
+pub use self::decision::{Command, Decision, Ended, Write};
+pub use self::scope::{ScopeStanding, scope_standing};
+
+use self::scope::enter;
 use crate::limits::stricter;
 use crate::policy::default_touch_interval;
 use crate::store::Touch;
 use crate::{
-    Actor, Authentication, Change, DataWrite, End, Epochs, Event, EventKind, GroupName, Limits,
-    Mark, MarkKey, MarkWrite, Marks, Policy, Raise, Reason, Record, Replacement, ScopeEntry,
-    ScopeName, SecretHash, Timestamp,
+    Actor, Authentication, End, Event, EventKind, Limits, Mark, MarkKey, MarkWrite, Marks, Policy,
+    Raise, Reason, Record, Timestamp,
 };
 
 /// Where a session stands.
@@ -282,196 +288,6 @@ impl Deadlines {
     }
 }
 
-/// Where a session stands in a scope at `now`.
-///
-/// A scope lives by its own timeouts, computed by the same rules; it can only be stricter than its session,
-/// and than it was when it was entered.
-pub fn scope_standing(
-    record: &Record,
-    marks: &Marks,
-    policy: &Policy,
-    scope: &ScopeName,
-    now: Timestamp,
-) -> ScopeStanding {
-    let outer = match standing(record, marks, policy, now) {
-        Standing::Live { deadlines, .. } => deadlines,
-        Standing::Ended(_) => return ScopeStanding::SessionEnded,
-    };
-    let (Some(entry), Some(limits)) = (record.scope(scope), policy.scope(scope)) else {
-        return ScopeStanding::NotEntered;
-    };
-    let limits = entry.limits.min(*limits);
-    let deadlines = Deadlines {
-        idle: limits.idle_timeout.map(|timeout| entry.last_seen_at + timeout),
-        absolute: limits.absolute_timeout.map(|timeout| entry.entered_at + timeout),
-    };
-    let now = latest(record, now).max(entry.entered_at).max(entry.last_seen_at);
-    match deadlines.first() {
-        Some((at, reason)) if at <= now => ScopeStanding::Expired { reason, at },
-        _ => ScopeStanding::Open { deadlines: deadlines.within(&outer) },
-    }
-}
-
-/// Where a session stands in a scope.
-///
-/// ```
-/// use session_core::lifecycle::ScopeStanding;
-///
-/// assert_ne!(ScopeStanding::NotEntered, ScopeStanding::SessionEnded);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ScopeStanding {
-    /// It is in.
-    Open {
-        /// Until when, at most: those of the scope, and nothing later than the session's.
-        deadlines: Deadlines,
-    },
-    /// It was in, and for too long or too long ago.
-    Expired {
-        /// [`Reason::IdleTimeout`] or [`Reason::AbsoluteTimeout`].
-        reason: Reason,
-        /// Since when.
-        at: Timestamp,
-    },
-    /// It never was in, or the policy does not name the scope (any more).
-    NotEntered,
-    /// The session itself has ended.
-    SessionEnded,
-}
-
-/// What is asked of a session.
-///
-/// ```
-/// use session_core::lifecycle::Command;
-/// use session_core::{Actor, Reason};
-///
-/// let command = Command::Revoke { reason: Reason::SignedOut, actor: Actor::Subject };
-/// assert!(format!("{command:?}").contains("SignedOut"));
-/// ```
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// Its token was presented. `passive`: by a request that is no sign of its user's presence.
-    Resume {
-        /// Records no activity.
-        passive: bool,
-    },
-    /// Is it alive? Changes nothing.
-    Check,
-    /// Its data is about to be changed.
-    Update,
-    /// It gets a new secret.
-    Rotate {
-        /// The hash of the new secret.
-        secret: SecretHash,
-    },
-    /// Its holder proved more. Moves no deadline.
-    StepUp {
-        /// How.
-        authentication: Authentication,
-        /// The hash of the new secret.
-        secret: SecretHash,
-    },
-    /// Its holder signed in wholly again: both deadlines start anew, under the limits of today.
-    Reauthenticate {
-        /// How.
-        authentication: Authentication,
-        /// The hash of the new secret.
-        secret: SecretHash,
-        /// The groups of the subject today.
-        groups: Vec<GroupName>,
-    },
-    /// A scope is entered. The caller has checked that the authentication is recent enough.
-    EnterScope {
-        /// Which.
-        scope: ScopeName,
-    },
-    /// There was activity in a scope.
-    TouchScope {
-        /// Which.
-        scope: ScopeName,
-    },
-    /// It is issued anew under these epochs: the one session that "all but this" keeps.
-    Restamp {
-        /// The epochs of the raised marks.
-        epochs: Epochs,
-    },
-    /// It is ended on purpose.
-    Revoke {
-        /// Why.
-        reason: Reason,
-        /// By whom.
-        actor: Actor,
-    },
-    /// The sweep asks whether it has ended by itself.
-    Expire,
-}
-
-/// What is to be done.
-///
-/// ```
-/// use session_core::lifecycle::Decision;
-///
-/// assert!(matches!(Decision::Nothing, Decision::Nothing));
-/// ```
-#[derive(Clone, Debug)]
-pub enum Decision {
-    /// Nothing to write.
-    Nothing,
-    /// Record activity.
-    Touch(Touch),
-    /// Move the entry in the index of due sessions.
-    Reschedule(Timestamp),
-    /// Replace the record.
-    Write(Write),
-}
-
-/// A record to write, and the events that go with it.
-///
-/// ```
-/// use session_core::lifecycle::Write;
-/// use session_core::{Change, ChangeId};
-///
-/// fn change(write: Write, version: u64) -> Change {
-///     write.into_change(Change::new(ChangeId::from_bytes([0; 16])), version)
-/// }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Write {
-    /// What the record is from now on.
-    pub record: Box<Record>,
-    /// What becomes of the data.
-    pub data: DataWrite,
-    /// The `last_seen_at` that an end by idleness was decided on.
-    pub decided_on: Option<Timestamp>,
-    /// What is told of it.
-    pub events: Vec<Event>,
-}
-
-impl Write {
-    /// A live record that keeps its data.
-    fn new(record: Record, event: Event, policy: &Policy) -> Self {
-        Self { events: vec![event], ..Self::keep(record, policy) }
-    }
-
-    /// The same, and nothing to tell of it.
-    fn keep(mut record: Record, policy: &Policy) -> Self {
-        record.due_at = due_at(&record, policy);
-        Self {
-            record: Box::new(record),
-            data: DataWrite::Keep,
-            decided_on: None,
-            events: Vec::new(),
-        }
-    }
-
-    /// Adds the write and its events to a change.
-    pub fn into_change(self, change: Change, expected: u64) -> Change {
-        let Self { record, data, decided_on, events } = self;
-        let change = change.replace(Replacement { record: *record, expected, data, decided_on });
-        events.into_iter().fold(change, Change::event)
-    }
-}
-
 /// What it takes to end all that was issued so far: of the realm, or of a subject in it.
 ///
 /// One write of one mark, whatever the number of sessions. They are dead from then on; their tombstones and
@@ -496,50 +312,6 @@ pub fn raise(
     };
     let raise = Raise { epoch: mark.epoch.saturating_add(1), reason, actor, at: now };
     (MarkWrite { key, expected: mark.version, raise: Some(raise), stamp: None }, event)
-}
-
-/// The end that refuses a command.
-///
-/// ```
-/// use session_core::lifecycle::Ended;
-///
-/// fn is_written_down(ended: &Ended) -> bool {
-///     ended.tombstone.is_none()
-/// }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Ended {
-    /// The end.
-    pub end: End,
-    /// The tombstone to write, unless the end is written down already.
-    pub tombstone: Option<Write>,
-}
-
-impl Ended {
-    fn of(record: &Record, end: End, policy: &Policy) -> Self {
-        if record.end.is_some() {
-            return Self { end, tombstone: None };
-        }
-        let event = Event {
-            session: Some(record.id),
-            subject: record.subject.clone(),
-            reason: Some(end.reason.clone()),
-            at: end.at,
-            observed_at: end.observed_at,
-            purge_at: end.observed_at + policy.event_retention,
-            ..Event::new(EventKind::Ended, end.actor.clone(), end.observed_at)
-        };
-        let mut next = record.clone();
-        next.scopes.clear();
-        next.end = Some(end.clone());
-        let tombstone = Write {
-            record: Box::new(next),
-            data: DataWrite::Drop,
-            decided_on: (end.reason == Reason::IdleTimeout).then_some(record.last_seen_at),
-            events: vec![event],
-        };
-        Self { end, tombstone: Some(tombstone) }
-    }
 }
 
 /// When the sweep has to look at a live record: at its first deadline.
@@ -617,28 +389,6 @@ fn touch(record: &Record, slot: u32, last: Timestamp, policy: &Policy, now: Time
         if_after: idle.map_or(Timestamp::MIN, |idle| now - idle),
         if_before: now - interval,
     })
-}
-
-/// Scopes beyond these are left, the one least recently seen first.
-const MAX_SCOPES: usize = 16;
-
-fn enter(record: &mut Record, scope: ScopeName, limits: Limits, now: Timestamp) {
-    record.scopes.retain(|entry| entry.name != scope);
-    if record.scopes.len() >= MAX_SCOPES
-        && let Some(oldest) = record.scopes.iter().map(|entry| entry.last_seen_at).min()
-    {
-        let at = record.scopes.iter().position(|entry| entry.last_seen_at == oldest);
-        at.map(|at| record.scopes.remove(at));
-    }
-    let slot = record.next_slot;
-    record.next_slot = slot.saturating_add(1);
-    record.scopes.push(ScopeEntry {
-        name: scope,
-        slot,
-        limits,
-        entered_at: now,
-        last_seen_at: now,
-    });
 }
 
 /// Authentications beyond these are forgotten, the oldest first.

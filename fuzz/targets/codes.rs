@@ -13,7 +13,8 @@ fuzz_target!(|text: &str| {
         }
     }
     if let Ok(actor) = Actor::from_code(text) {
-        assert_eq!(actor.to_string(), text);
+        assert_eq!(actor.code(), text);
+        assert!(!actor.to_string().contains(char::is_control));
     }
     if let Ok(kind) = EventKind::from_code(text) {
         assert_eq!(kind.code(), text);

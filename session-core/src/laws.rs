@@ -16,6 +16,8 @@
 
 mod life;
 mod oracle;
+mod probe;
+mod scopes;
 mod strategy;
 mod trace;
 
@@ -25,12 +27,11 @@ use proptest::test_runner::TestCaseResult;
 use proptest::{prop_assert, prop_assert_eq};
 
 use self::life::{Life, Moment, live, loosen, tighten, without};
-use self::trace::Act;
-use crate::lifecycle::{
-    Command, Decision, ScopeStanding, Standing, decide, scope_standing, standing, state,
-};
-use crate::{Actor, DataWrite, Limits, Marks, Policy, Reason, Record, State, Timestamp};
+use self::probe::{every_command, instants, strictest};
+use crate::lifecycle::{Command, Decision, Standing, decide, standing, state};
+use crate::{DataWrite, Marks, Policy, Reason, Record, State, Timestamp};
 
+pub use self::scopes::what_is_within_is_only_stricter;
 pub use self::strategy::{any_policy, any_record};
 pub use self::trace::{Trace, any_trace};
 
@@ -68,6 +69,11 @@ pub fn ends_are_final(policy: &Policy, trace: &Trace) -> TestCaseResult {
                 prop_assert_eq!(now, end.state(), "law 1: an end was left");
             }
         }
+        let mut unexplained = life.marks();
+        unexplained.realm.epoch = life.record.epochs.realm + 1;
+        unexplained.realm.raise = None;
+        let told = state(&life.record, &unexplained, &life.policy, life.now);
+        prop_assert!(!told.is_live(), "law 1: a raise without its reason is a raise");
         for now in instants(life) {
             let fate = oracle::fate(&life.record, &life.marks(), &life.policy, now);
             for command in every_command(life) {
@@ -123,27 +129,10 @@ pub fn dead_from_the_deadline_on(policy: &Policy, trace: &Trace) -> TestCaseResu
 pub fn the_cause_is_the_first_deadline(policy: &Policy, trace: &Trace) -> TestCaseResult {
     live(policy, trace, |moment| {
         let life = moment.life;
-        let marks = life.marks();
-        let mut known = None;
-        for now in instants(life) {
-            let Standing::Ended(end) = standing(&life.record, &marks, &life.policy, now) else {
-                continue;
-            };
-            if life.record.end.is_some() {
-                prop_assert_eq!(
-                    Some(&end),
-                    life.record.end.as_ref(),
-                    "law 3: stored end at {}",
-                    now
-                );
-            }
-            let fate = oracle::fate(&life.record, &marks, &life.policy, now);
-            let told = oracle::Fate { at: end.at, reason: end.reason, actor: end.actor };
-            prop_assert_eq!(Some(&told), fate.as_ref(), "law 3: the cause at {}", now);
-            prop_assert!(end.observed_at >= end.at, "law 3: noticed before it happened");
-            let known = known.get_or_insert_with(|| told.clone());
-            prop_assert_eq!(&told, known, "law 3: the cause changed by {}", now);
-        }
+        the_cause_never_changes(life, &life.marks())?;
+        let minute = Duration::from_secs(60);
+        the_cause_never_changes(life, &life.marks_raised(life.now, life.now - minute))?;
+        the_cause_never_changes(life, &life.marks_raised(life.now - minute, life.now))?;
         if let (Some(Command::Revoke { reason, actor }), Some(answer)) =
             (moment.command, moment.answer)
         {
@@ -173,6 +162,25 @@ pub fn the_cause_is_the_first_deadline(policy: &Policy, trace: &Trace) -> TestCa
     })
 }
 
+fn the_cause_never_changes(life: &Life, marks: &Marks) -> TestCaseResult {
+    let mut known = None;
+    for now in instants(life) {
+        let Standing::Ended(end) = standing(&life.record, marks, &life.policy, now) else {
+            continue;
+        };
+        if life.record.end.is_some() {
+            prop_assert_eq!(Some(&end), life.record.end.as_ref(), "law 3: stored end at {}", now);
+        }
+        let fate = oracle::fate(&life.record, marks, &life.policy, now);
+        let told = oracle::Fate { at: end.at, reason: end.reason, actor: end.actor };
+        prop_assert_eq!(Some(&told), fate.as_ref(), "law 3: the cause at {}", now);
+        prop_assert!(end.observed_at >= end.at, "law 3: noticed before it happened");
+        let known = known.get_or_insert_with(|| told.clone());
+        prop_assert_eq!(&told, known, "law 3: the cause changed by {}", now);
+    }
+    Ok(())
+}
+
 /// Law 4: the creation never moves, and only re-authentication moves the absolute deadline, with a new
 /// snapshot of the limits. Rotation, data, step-up and scopes move no deadline at all.
 ///
@@ -195,11 +203,23 @@ pub fn only_reauthentication_moves_the_absolute_deadline(
             Some(Command::Rotate { .. } | Command::StepUp { .. } | Command::Reauthenticate { .. })
         );
         prop_assert!(rotated || before.secret == after.secret, "law 4: {:?} rotated", command);
+        if let Some(Ok(Decision::Write(write))) = moment.answer {
+            let (secret, epochs) = match command {
+                Some(Command::Rotate { secret } | Command::StepUp { secret, .. }) => {
+                    (secret, &before.epochs)
+                }
+                Some(Command::Reauthenticate { secret, .. }) => (secret, &before.epochs),
+                Some(Command::Restamp { epochs }) => (&before.secret, epochs),
+                _ => (&before.secret, &before.epochs),
+            };
+            prop_assert_eq!(&write.record.secret, secret, "law 4: the secret of {:?}", command);
+            prop_assert_eq!(&write.record.epochs, epochs, "law 4: the epochs of {:?}", command);
+        }
         let moved = before.absolute_from() != after.absolute_from()
             || before.limits != after.limits
             || before.groups != after.groups;
         match (command, moment.answer) {
-            (Some(Command::Reauthenticate { groups, secret, .. }), Some(Ok(decision))) => {
+            (Some(Command::Reauthenticate { groups, .. }), Some(Ok(decision))) => {
                 let Decision::Write(write) = decision else {
                     prop_assert!(false, "law 4: re-authentication writes nothing");
                     return Ok(());
@@ -210,7 +230,6 @@ pub fn only_reauthentication_moves_the_absolute_deadline(
                 prop_assert_eq!(record.last_seen_at, now, "law 4: re-authentication");
                 prop_assert!(record.activated_at.is_some(), "law 4: re-authentication");
                 prop_assert_eq!(&record.groups, groups, "law 4: groups");
-                prop_assert_eq!(&record.secret, secret, "law 4: re-authentication rotates");
                 prop_assert_eq!(record.authentications.len(), 1, "law 4: what was proved before");
                 let today = oracle::limits_today(record, &life.policy);
                 prop_assert_eq!(record.limits, strictest(&today), "law 4: the new snapshot");
@@ -297,34 +316,7 @@ pub fn coalescing_ends_early_never_late(policy: &Policy, trace: &Trace) -> TestC
                 if !passive || before.activated_at.is_none() =>
             {
                 active = active.max(now);
-                match decision {
-                    Decision::Nothing => {
-                        let class = life.policy.class(&before.class);
-                        let early = now.since(before.last_seen_at);
-                        prop_assert!(early < class.touch_interval, "law 6: {:?} early", early);
-                        // A limit stricter than the class's own must not outrun the recording.
-                        let idle = oracle::idle_limit(before, &life.policy);
-                        let stricter = idle != class.limits.idle_timeout;
-                        // Two requests within one millisecond are one.
-                        let at_once = early < Duration::from_millis(1);
-                        let bound = if stricter { idle.map(|idle| idle / 2) } else { idle };
-                        let kept = bound.is_none_or(|bound| at_once || early <= bound);
-                        prop_assert!(kept, "law 6: {:?} early of {:?}", early, idle);
-                    }
-                    Decision::Touch(touch) => {
-                        prop_assert_eq!((touch.id, touch.slot), (before.id, 0), "law 6: touch");
-                        prop_assert_eq!(touch.seen_at, now, "law 6: touch");
-                        // A touch that comes late must not reach a session that has idled out since.
-                        let idle = oracle::idle_limit(before, &life.policy);
-                        let alive = idle.map_or(Timestamp::MIN, |idle| now - idle);
-                        prop_assert_eq!(touch.if_after, alive, "law 6: touch");
-                        prop_assert!(touch.if_before <= now, "law 6: touch");
-                    }
-                    Decision::Write(_) => {
-                        prop_assert!(before.activated_at.is_none(), "law 6: a needless write");
-                    }
-                    Decision::Reschedule(_) => prop_assert!(false, "law 6: not a touch"),
-                }
+                activity_is_recorded(before, &life.policy, now, decision)?;
                 let recorded = moment.pending
                     || matches!(decision, Decision::Nothing)
                     || life.record.last_seen_at == now;
@@ -336,6 +328,19 @@ pub fn coalescing_ends_early_never_late(policy: &Policy, trace: &Trace) -> TestC
             (Some(Command::Reauthenticate { .. }), Some(Ok(_))) => active = active.max(now),
             _ => {}
         }
+        for policy in [&life.policy, &loosen(&life.policy, false)] {
+            let interval = policy.class(&life.record.class).touch_interval;
+            let idle = oracle::idle_limit(&life.record, policy).unwrap_or(interval);
+            let milli = Duration::from_millis(1);
+            for pause in [interval, interval.saturating_sub(milli), idle.saturating_sub(milli)] {
+                let now = life.record.last_seen_at + pause;
+                let resume = Command::Resume { passive: false };
+                if let Ok(decision) = decide(&life.record, &life.marks(), resume, policy, now) {
+                    let now = oracle::seen(&life.record, now);
+                    activity_is_recorded(&life.record, policy, now, &decision)?;
+                }
+            }
+        }
         prop_assert!(life.record.last_seen_at <= active, "law 6: it would end late");
         let may_move =
             matches!(command, Some(Command::Resume { .. } | Command::Reauthenticate { .. }));
@@ -346,6 +351,46 @@ pub fn coalescing_ends_early_never_late(policy: &Policy, trace: &Trace) -> TestC
         );
         Ok(())
     })
+}
+
+/// That a resume records its activity, or does so soon enough.
+fn activity_is_recorded(
+    before: &Record,
+    policy: &Policy,
+    now: Timestamp,
+    decision: &Decision,
+) -> TestCaseResult {
+    let idle = oracle::idle_limit(before, policy);
+    match decision {
+        Decision::Nothing => {
+            let class = policy.class(&before.class);
+            let early = now.since(before.last_seen_at);
+            prop_assert!(early < class.touch_interval, "law 6: {:?} early", early);
+            // A limit stricter than the class's own must not outrun the recording.
+            let stricter = idle != class.limits.idle_timeout;
+            // Two requests within one millisecond are one.
+            let at_once = early < Duration::from_millis(1);
+            let bound = if stricter { idle.map(|idle| idle / 2) } else { idle };
+            let kept = bound.is_none_or(|bound| at_once || early <= bound);
+            prop_assert!(kept, "law 6: {:?} early of {:?}", early, idle);
+            prop_assert!(before.activated_at.is_some(), "law 6: the first use is not recorded");
+        }
+        Decision::Touch(touch) => {
+            prop_assert_eq!((touch.id, touch.slot), (before.id, 0), "law 6: touch");
+            prop_assert_eq!(touch.seen_at, now, "law 6: touch");
+            // A touch that comes late must not reach a session that has idled out since.
+            let alive = idle.map_or(Timestamp::MIN, |idle| now - idle);
+            prop_assert_eq!(touch.if_after, alive, "law 6: touch");
+            prop_assert!(touch.if_before <= now, "law 6: touch");
+        }
+        Decision::Write(write) => {
+            prop_assert!(before.activated_at.is_none(), "law 6: a needless write");
+            prop_assert_eq!(write.record.activated_at, Some(now), "law 6: the first use");
+            prop_assert_eq!(write.record.last_seen_at, now, "law 6: the first use");
+        }
+        Decision::Reschedule(_) => prop_assert!(false, "law 6: not a touch"),
+    }
+    Ok(())
 }
 
 /// Law 7: tightening a policy acts at the next look, loosening it on new sessions only; a class that the policy
@@ -404,91 +449,6 @@ pub fn loosening_acts_on_new_sessions_only(policy: &Policy, trace: &Trace) -> Te
     })
 }
 
-/// Law 8: scopes, groups and classes can only be stricter than what contains them.
-///
-/// # Errors
-/// The law is broken; the message says where.
-pub fn what_is_within_is_only_stricter(policy: &Policy, trace: &Trace) -> TestCaseResult {
-    live(policy, trace, |moment| {
-        let Moment { life, before, command, .. } = moment;
-        let record = &life.record;
-        let limits = life.policy.limits(&record.class, &record.groups);
-        for outer in oracle::limits_today(record, &life.policy) {
-            prop_assert_eq!(limits.min(outer), limits, "law 8: a group loosens {:?}", outer);
-        }
-        for policy in [&life.policy, &loosen(&life.policy, true), &tighten(&life.policy, 500)] {
-            let mut seen = Life::clone(life);
-            seen.policy = policy.clone();
-            for now in instants(&seen) {
-                a_scope_is_within(&seen, now)?;
-            }
-        }
-        match (command, moment.answer) {
-            (Some(Command::EnterScope { scope }), Some(Ok(decision))) => {
-                match (life.policy.scope(scope), decision) {
-                    (Some(limits), Decision::Write(write)) => {
-                        let entry = write.record.scope(scope);
-                        let now = oracle::seen(before, life.now);
-                        prop_assert!(
-                            entry.is_some_and(|entry| entry.limits == *limits
-                                && entry.entered_at == now
-                                && entry.last_seen_at == now
-                                && entry.slot == before.next_slot),
-                            "law 8: entered as {:?}",
-                            entry
-                        );
-                    }
-                    (limits, decision) => {
-                        let nothing = limits.is_none() && matches!(decision, Decision::Nothing);
-                        prop_assert!(nothing, "law 8: {:?} on a scope that is none", decision);
-                    }
-                }
-            }
-            (Some(Command::TouchScope { scope }), Some(Ok(decision))) => {
-                let slot = before.scope(scope).map(|entry| entry.slot);
-                if let Decision::Touch(touch) = decision {
-                    prop_assert_eq!(Some(touch.slot), slot, "law 8: another's touch");
-                    prop_assert_eq!(touch.seen_at, oracle::seen(before, life.now), "law 8: touch");
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    })
-}
-
-/// Where the session stands in each scope at an instant, and that no scope outlives it or what it was entered
-/// under.
-fn a_scope_is_within(life: &Life, now: Timestamp) -> TestCaseResult {
-    let record = &life.record;
-    let outer = standing(record, &life.marks(), &life.policy, now);
-    for (name, _) in life.policy.scopes() {
-        let told = scope_standing(record, &life.marks(), &life.policy, name, now);
-        let (Standing::Live { deadlines: outer, .. }, Some(entry)) = (&outer, record.scope(name))
-        else {
-            let closed = match outer {
-                Standing::Ended(_) => ScopeStanding::SessionEnded,
-                Standing::Live { .. } => ScopeStanding::NotEntered,
-            };
-            prop_assert_eq!(told, closed, "law 8: at {}", now);
-            continue;
-        };
-        match (oracle::scope_fate(record, entry, &life.policy, now), told) {
-            (Some((at, reason)), told) => {
-                let expected = ScopeStanding::Expired { reason, at };
-                prop_assert_eq!(told, expected, "law 8: at {}", now);
-            }
-            (None, ScopeStanding::Open { deadlines }) => {
-                let within = deadlines.earliest() <= outer.earliest();
-                prop_assert!(within, "law 8: a scope outlives its session");
-                prop_assert!(deadlines.earliest() > Some(now), "law 8: open too long");
-            }
-            (None, told) => prop_assert!(false, "law 8: {:?} at {}", told, now),
-        }
-    }
-    Ok(())
-}
-
 /// Law 9: what the sweep takes was dead, what it leaves is looked at again in time, and a tombstone stays until
 /// its session could not live any more by any means.
 ///
@@ -530,68 +490,4 @@ pub fn the_sweep_takes_only_the_dead(policy: &Policy, trace: &Trace) -> TestCase
         }
         Ok(())
     })
-}
-
-fn strictest(all: &[Limits]) -> Limits {
-    let min = |limit: fn(&Limits) -> Option<Duration>| all.iter().filter_map(limit).min();
-    Limits {
-        idle_timeout: min(|limits| limits.idle_timeout),
-        absolute_timeout: min(|limits| limits.absolute_timeout),
-        unclaimed_timeout: min(|limits| limits.unclaimed_timeout),
-    }
-}
-
-/// The instants at which something could go wrong, in order.
-fn instants(life: &Life) -> Vec<Timestamp> {
-    let record = &life.record;
-    let marks = life.marks();
-    let raises = [marks.realm.raise, marks.subject.raise].into_iter().flatten();
-    let entries = record.scopes.iter().flat_map(|entry| {
-        let today = life.policy.scope(&entry.name).copied().unwrap_or(Limits::NONE);
-        let limits = entry.limits.min(today);
-        [
-            limits.idle_timeout.map(|limit| entry.last_seen_at + limit),
-            limits.absolute_timeout.map(|limit| entry.entered_at + limit),
-        ]
-    });
-    let near = [
-        Some(life.now),
-        Some(record.created_at),
-        Some(record.last_seen_at),
-        Some(oracle::absolute_deadline(record, &life.policy)),
-        oracle::idle_deadline(record, &life.policy),
-    ];
-    let milli = Duration::from_millis(1);
-    let mut all: Vec<Timestamp> = near
-        .into_iter()
-        .chain(entries)
-        .flatten()
-        .chain(raises.map(|raise| raise.at))
-        .flat_map(|at| [at - milli, at, at + milli])
-        .chain([Timestamp::MIN, Timestamp::MAX])
-        .collect();
-    all.sort_unstable();
-    all.dedup();
-    all
-}
-
-fn every_command(life: &Life) -> Vec<Command> {
-    let mut life = life.clone();
-    let acts = [
-        Act::Resume { passive: false },
-        Act::Resume { passive: true },
-        Act::Check,
-        Act::Update,
-        Act::Rotate,
-        Act::StepUp,
-        Act::Reauthenticate { groups: Vec::new() },
-        Act::EnterScope(0),
-        Act::TouchScope(0),
-        Act::Expire,
-        Act::Revoke(Reason::SignedOut),
-        Act::RaiseSubject { keep: true, skew: 0 },
-    ];
-    let mut all: Vec<Command> = acts.iter().filter_map(|act| life.command(act)).collect();
-    all.push(Command::Revoke { reason: Reason::RiskDetected, actor: Actor::System });
-    all
 }

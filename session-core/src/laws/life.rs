@@ -128,6 +128,19 @@ impl Life {
         }
     }
 
+    /// The marks as a load would find them if both had been raised, at these instants.
+    pub(crate) fn marks_raised(&self, realm: Timestamp, subject: Timestamp) -> Marks {
+        let Epochs { realm: realm_epoch, subject: subject_epoch } = self.record.epochs;
+        let mark = |epoch: u64, reason, at| {
+            let raise = Raise { epoch: epoch + 1, reason, actor: Actor::System, at };
+            Mark { version: epoch + 1, epoch: epoch + 1, stamp: None, raise: Some(raise) }
+        };
+        Marks {
+            realm: mark(realm_epoch, Reason::EveryoneRevoked, realm),
+            subject: mark(subject_epoch, Reason::CredentialsChanged, subject),
+        }
+    }
+
     fn step(
         &mut self,
         step: &Step,

@@ -4,19 +4,22 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use session_core::store::{Outcome, Touch, Touched};
-use session_core::{Change, MarkKey, RaiseLog, Realm, SessionId, Timestamp};
+use session_core::{Change, Realm, Timestamp};
 
 use crate::error::Fault;
-use crate::rows;
-use crate::write::{Write, floor, int, subject_of};
+use crate::known::{Known, KnownMark, known, known_mark, subject_of};
+use crate::write::{Write, int};
 
 /// Carries out a change. Everything is looked at before anything is written, so that a conflict leaves
 /// nothing to take back.
 pub(crate) fn commit(db: &Connection, realm: &Realm, change: &Change) -> Result<Outcome, Fault> {
     let write = Write { db, realm: realm.as_str(), change: change.id() };
-    let marks = each(change.marks(), |mark| known_mark(&write, &mark.key))?;
-    let inserts = each(change.inserts(), |insert| known(&write, insert.record.id))?;
-    let replaced = each(change.replacements(), |replacement| known(&write, replacement.record.id))?;
+    let marks = each(change.marks(), |mark| known_mark(db, write.realm, &mark.key, write.change))?;
+    let inserts =
+        each(change.inserts(), |insert| known(db, write.realm, insert.record.id, write.change))?;
+    let replaced = each(change.replacements(), |replacement| {
+        known(db, write.realm, replacement.record.id, write.change)
+    })?;
     if marks.iter().any(|mark| mark.ours)
         || inserts.iter().chain(&replaced).flatten().any(|known| known.ours)
     {
@@ -116,90 +119,6 @@ fn conflict(
         }
     }
     None
-}
-
-/// A session as a change finds it.
-pub(crate) struct Known {
-    pub(crate) no: i64,
-    format: i64,
-    version: i64,
-    ours: bool,
-    seen_at: Option<i64>,
-    pub(crate) due_at: i64,
-    pub(crate) ended: bool,
-    pub(crate) in_scopes: bool,
-}
-
-impl Known {
-    /// Whether it can be read. Nothing is written over what cannot, nor has anybody read it as it is: to the
-    /// change it has moved, so that those beside it are carried out.
-    fn is_sound(&self) -> bool {
-        self.format == rows::FORMAT && self.seen_at.is_some() && self.version < i64::MAX
-    }
-}
-
-/// A mark as a change finds it, or the floor in its place.
-pub(crate) struct KnownMark {
-    pub(crate) version: u64,
-    pub(crate) epoch: u64,
-    pub(crate) exists: bool,
-    /// Whether it can be read, and version and epoch be moved on. If not, to the change it has moved.
-    sound: bool,
-    ours: bool,
-    pub(crate) raises: RaiseLog,
-}
-
-fn known(write: &Write<'_>, id: SessionId) -> Result<Option<Known>, Fault> {
-    let known = write
-        .db
-        .prepare_cached(
-            "SELECT s.no, s.format, s.version, s.change_id = ?3, t.seen_at, s.due_at, \
-             s.ended_at IS NOT NULL, s.scopes IS NOT NULL \
-             FROM sessions s LEFT JOIN touches t ON t.session = s.no AND t.slot = 0 \
-             WHERE s.realm = ?1 AND s.id = ?2",
-        )?
-        .query_row(params![write.realm, id.to_string(), write.change.as_bytes()], |row| {
-            Ok(Known {
-                no: row.get(0)?,
-                format: row.get(1)?,
-                version: row.get(2)?,
-                ours: row.get(3)?,
-                seen_at: row.get(4)?,
-                due_at: row.get(5)?,
-                ended: row.get(6)?,
-                in_scopes: row.get(7)?,
-            })
-        })
-        .optional()?;
-    Ok(known)
-}
-
-fn known_mark(write: &Write<'_>, key: &MarkKey) -> Result<KnownMark, Fault> {
-    let mut statement = write.db.prepare_cached(
-        "SELECT version, epoch, change_id = ?3, raises FROM marks WHERE realm = ?1 AND subject = ?2",
-    )?;
-    let mut found =
-        statement.query(params![write.realm, subject_of(key), write.change.as_bytes()])?;
-    if let Some(row) = found.next()? {
-        let mut columns = rows::Columns::new(row);
-        let (version, epoch): (i64, i64) = (columns.value()?, columns.value()?);
-        return Ok(KnownMark {
-            version: version.unsigned_abs(),
-            epoch: epoch.unsigned_abs(),
-            exists: true,
-            sound: [version, epoch].iter().all(|number| (0..i64::MAX).contains(number)),
-            ours: columns.value()?,
-            // The log only tells why. A raise has to win, so one that cannot be read is begun anew.
-            raises: columns.json().unwrap_or_default(),
-        });
-    }
-    let floor = match key {
-        MarkKey::Realm => 0,
-        MarkKey::Subject(_) => floor(write.db, write.realm)?,
-    };
-    let raises = RaiseLog::default();
-    let sound = floor < i64::MAX.unsigned_abs();
-    Ok(KnownMark { version: floor, epoch: floor, exists: false, sound, ours: false, raises })
 }
 
 fn each<T, R>(of: &[T], ask: impl FnMut(&T) -> Result<R, Fault>) -> Result<Vec<R>, Fault> {

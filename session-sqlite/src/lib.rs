@@ -93,6 +93,7 @@
 
 mod commit;
 mod error;
+mod known;
 mod migrate;
 mod open;
 mod options;

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Statement, params};
+use rusqlite::{Connection, Statement, params};
 use serde::Serialize;
 use session_core::{
-    ChangeId, DataWrite, EncodedData, Event, Insert, MarkKey, MarkWrite, Reason, Record,
-    Replacement, StoreError, StoreErrorKind, Subject, Timestamp,
+    ChangeId, DataWrite, EncodedData, Event, Insert, MarkWrite, Reason, Record, Replacement,
+    StoreError, StoreErrorKind, Subject, Timestamp,
 };
 
-use crate::commit::{Known, KnownMark};
 use crate::error::Fault;
+use crate::known::{Known, KnownMark, subject_of};
 use crate::rows::{self, ScopeColumn};
 
 /// Writes for a change, after everything has been looked at.
@@ -239,23 +239,6 @@ const INSERT: &str = concat!(
 /// The subject is not among them: that of a session never changes.
 const UPDATE: &str =
     concat!("UPDATE sessions SET (", facts!(), ") = (", values!(), ") WHERE no = ?21");
-
-/// The version and epoch of a subject's mark that is not there.
-pub(crate) fn floor(db: &Connection, realm: &str) -> rusqlite::Result<u64> {
-    let floor: Option<i64> = db
-        .prepare_cached("SELECT floor FROM realms WHERE realm = ?1")?
-        .query_row([realm], |row| row.get(0))
-        .optional()?;
-    Ok(floor.map_or(0, i64::unsigned_abs))
-}
-
-/// The text of the column `subject` of a mark. No subject is empty.
-pub(crate) fn subject_of(key: &MarkKey) -> &str {
-    match key {
-        MarkKey::Realm => "",
-        MarkKey::Subject(subject) => subject.as_str(),
-    }
-}
 
 /// SQLite's integers end at 2⁶³ − 1.
 pub(crate) fn int(number: u64) -> Result<i64, StoreError> {

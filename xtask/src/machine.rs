@@ -41,6 +41,16 @@ pub(crate) fn cxx_compiler() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether a small disk can be mounted, out of sight of everything else: a test fills one.
+pub(crate) fn mounts_a_disk() -> bool {
+    let namespaces: [&[&str]; 2] = [&["--user", "--map-root-user", "--mount"], &["--mount"]];
+    namespaces.iter().any(|namespace| {
+        let mount = ["sh", "-c", "mount -t tmpfs -o size=4m none /tmp"];
+        let tried = Command::new("unshare").args(*namespace).args(mount).output();
+        tried.is_ok_and(|tried| tried.status.success())
+    })
+}
+
 /// The first of these programs that is on the path.
 pub(crate) fn found(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;

@@ -1,4 +1,4 @@
-//! What a store costs through the engine, one caller at a time: in memory, and in an SQLite file with every
+//! What a store costs through the engine, for one caller and for 64 at once: in memory, and in an SQLite file with every
 //! commit flushed to the disk.
 #![expect(clippy::unwrap_used, reason = "the inputs are fixed and right")]
 
@@ -70,6 +70,19 @@ fn workloads(group: &mut BenchmarkGroup<'_, WallTime>, store: Arc<dyn SessionSto
         b.iter(|| {
             n += 1;
             login(&sessions, &format!("newcomer {n}"))
+        });
+    });
+    // Their commits share a sync: to be compared with 64 times the line above.
+    group.bench_function("64 logins at once", |b| {
+        let mut n = 0_u64;
+        b.iter(|| {
+            n += 1;
+            std::thread::scope(|scope| {
+                for caller in 0..64 {
+                    let sessions = &sessions;
+                    scope.spawn(move || login(sessions, &format!("crowd {n} {caller}")));
+                }
+            });
         });
     });
     group.bench_function("login and revoke", |b| {

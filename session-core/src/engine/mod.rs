@@ -35,7 +35,7 @@ use crate::{
 ///
 /// ```
 /// use std::sync::Arc;
-/// use session_core::{Answer, Authentication, Login, MemoryStore, Policy, Sessions, Subject};
+/// use session_core::{Answer, Login, MemoryStore, Policy, Sessions, Subject};
 ///
 /// # pollster::block_on(async {
 /// let sessions = Sessions::new(Arc::new(MemoryStore::new()), Policy::default());

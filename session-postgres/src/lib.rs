@@ -1,0 +1,1 @@
+//! Sessions of session-engine in a Postgres database.

@@ -1,0 +1,1 @@
+//! A Postgres server for tests: one that is given, or a throwaway cluster of its own.

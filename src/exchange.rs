@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use session_core::{
     Actor, Answer, ChangeSet, Data, End, Error, Issued, LoggedIn, Login, LoginTicket, NewSession,
-    Reason, Revoked, Session, Sessions, StoreError, StoreErrorKind, Subject, Timestamp,
+    Reason, Revoked, Session, Sessions, StoreError, StoreErrorKind, Subject, Timestamp, Visit,
 };
 
 use crate::cookie::{CookieConfig, Presented};
@@ -67,7 +67,8 @@ impl Gate {
             }
         }
         let presented = self.cookie.find(cookies);
-        let state = State { passive, ..State::default() };
+        let visit = if passive { Visit::default().passive() } else { Visit::default() };
+        let state = State { visit, ..State::default() };
         let begun_at = self.sessions.now();
         let inner = Inner { gate: self.clone(), presented, begun_at, state: Mutex::new(state) };
         Exchange { inner: Arc::new(inner) }
@@ -103,7 +104,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    passive: bool,
+    visit: Visit,
     answer: Option<Answer<Session>>,
     /// Another request has ended the session, or taken over its secret, while this one held it.
     lost: bool,
@@ -121,6 +122,8 @@ enum Effect {
     #[default]
     None,
     Issue(Box<Issued>),
+    /// The successor of the token that was presented.
+    Renew(Box<Issued>),
     Remove,
 }
 
@@ -146,27 +149,47 @@ impl Exchange {
     }
 
     async fn answer(&self) -> Result<Answer<Session>, Error> {
-        let passive = {
+        let visit = {
             let mut state = self.state();
             state.asked = true;
             if let Some(answer) = &state.answer {
                 return Ok(answer.clone());
             }
-            state.passive
+            // After the headers are sent, no new token can be.
+            if state.finished { state.visit.keeping_token() } else { state.visit }
         };
-        let answer = match (&self.inner.presented, passive) {
-            (Presented::Token(token), false) => self.sessions().resume(token).await?,
-            (Presented::Token(token), true) => self.sessions().resume_passively(token).await?,
-            (Presented::Nothing | Presented::Malformed | Presented::Ambiguous, _) => Answer::Absent,
+        let answer = match &self.inner.presented {
+            Presented::Token(token) => self.sessions().resume_as(token, visit).await?,
+            Presented::Nothing | Presented::Malformed | Presented::Ambiguous => Answer::Absent,
         };
+        let mut state = self.state();
         // A change that was committed while this loaded knows better.
-        Ok(self.state().answer.get_or_insert(answer).clone())
+        if let Some(known) = &state.answer {
+            return Ok(known.clone());
+        }
+        if let Answer::Live(session) = &answer
+            && let Some(token) = session.successor()
+            && matches!(state.effect, Effect::None)
+        {
+            let issued = Issued { token: token.clone(), session: session.clone() };
+            state.effect = Effect::Renew(Box::new(issued));
+        }
+        state.answer = Some(answer.clone());
+        Ok(answer)
     }
 
     /// Says that the request is no sign of its user's presence, such as polling: it records no activity. To
     /// be called before the session is asked for.
     pub fn set_passive(&self) {
-        self.state().passive = true;
+        let mut state = self.state();
+        state.visit = state.visit.passive();
+    }
+
+    /// Says that the response can carry no cookie, such as that to the opening of a websocket: a secret that
+    /// has come of age is left to another request. To be called before the session is asked for.
+    pub fn keep_token(&self) {
+        let mut state = self.state();
+        state.visit = state.visit.keeping_token();
     }
 
     /// What the request presented. Costs no I/O.
@@ -300,6 +323,10 @@ impl Exchange {
     fn saw(&self, answer: Answer<Session>) -> Answer<()> {
         let mut state = self.state();
         state.lost = !matches!(answer, Answer::Live(_));
+        if state.lost && matches!(state.effect, Effect::Renew(_)) {
+            // Another request has given the browser something newer, or taken all away.
+            state.effect = Effect::None;
+        }
         state.answer = Some(answer.clone());
         answer.map(|_| ())
     }
@@ -375,7 +402,7 @@ impl Exchange {
         let mut headers = Vec::new();
         match &state.effect {
             Effect::None => {}
-            Effect::Issue(issued) => {
+            Effect::Issue(issued) | Effect::Renew(issued) => {
                 let Issued { token, session } = &**issued;
                 let lives_for = session.absolute_deadline().since(self.sessions().now());
                 headers.push(("set-cookie", cookie.issue(token, session.class(), lives_for)));

@@ -14,9 +14,9 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use crate::{
-    Actor, Authentication, ClassName, Client, End, Epochs, GroupName, Limits, NameError, Reason,
-    Record, ScopeEntry, ScopeName, SecretHash, SessionId, StoreError, StoreErrorKind, Subject,
-    Timestamp,
+    Actor, Authentication, ClassName, Client, End, Epochs, GroupName, Limits, NameError, Pending,
+    Previous, Reason, Record, Rotation, Salt, ScopeEntry, ScopeName, SecretHash, SessionId,
+    StoreError, StoreErrorKind, Subject, Timestamp,
 };
 
 impl Record {
@@ -142,6 +142,41 @@ struct StoredRecord<'a> {
     due_at: i64,
     #[b(17)]
     end: Option<StoredEnd>,
+    #[n(18)]
+    rotation: Option<StoredRotation>,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct StoredRotation {
+    #[n(0)]
+    generation: Option<u32>,
+    #[n(1)]
+    rotated_at: Option<i64>,
+    #[n(2)]
+    pending: Option<StoredPending>,
+    #[n(3)]
+    previous: Option<StoredPrevious>,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct StoredPending {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    secret: [u8; 32],
+    #[cbor(n(1), with = "minicbor::bytes")]
+    salt: [u8; 32],
+    #[n(2)]
+    minted_at: i64,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct StoredPrevious {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    secret: [u8; 32],
+    #[n(1)]
+    retired_at: i64,
 }
 
 /// Durations in milliseconds.
@@ -229,6 +264,7 @@ impl<'a> StoredRecord<'a> {
             client: StoredClient::of(&record.client),
             due_at: record.due_at.as_millis(),
             end: record.end.as_ref().map(StoredEnd::of),
+            rotation: StoredRotation::of(&record.rotation),
         }
     }
 
@@ -236,6 +272,7 @@ impl<'a> StoredRecord<'a> {
         Ok(Record {
             id: SessionId::from_bytes(self.id),
             secret: SecretHash::from_bytes(self.secret),
+            rotation: self.rotation.map(StoredRotation::check).unwrap_or_default(),
             subject: self.subject.map(Subject::new).transpose()?,
             class: ClassName::new(self.class)?,
             groups: each(self.groups, GroupName::new)?,
@@ -332,6 +369,41 @@ impl<'a> StoredClient<'a> {
             client = client.with_device(device);
         }
         client
+    }
+}
+
+impl StoredRotation {
+    fn of(rotation: &Rotation) -> Option<Self> {
+        let Rotation { generation, rotated_at, pending, previous } = rotation;
+        (*rotation != Rotation::default()).then(|| Self {
+            generation: unless(*generation, 0),
+            rotated_at: rotated_at.map(Timestamp::as_millis),
+            pending: pending.as_ref().map(|pending| StoredPending {
+                secret: *pending.secret.as_bytes(),
+                salt: *pending.salt.as_bytes(),
+                minted_at: pending.minted_at.as_millis(),
+            }),
+            previous: previous.as_ref().map(|previous| StoredPrevious {
+                secret: *previous.secret.as_bytes(),
+                retired_at: previous.retired_at.as_millis(),
+            }),
+        })
+    }
+
+    fn check(self) -> Rotation {
+        Rotation {
+            generation: self.generation.unwrap_or(0),
+            rotated_at: self.rotated_at.map(Timestamp::from_millis),
+            pending: self.pending.map(|pending| Pending {
+                secret: SecretHash::from_bytes(pending.secret),
+                salt: Salt::from_bytes(pending.salt),
+                minted_at: Timestamp::from_millis(pending.minted_at),
+            }),
+            previous: self.previous.map(|previous| Previous {
+                secret: SecretHash::from_bytes(previous.secret),
+                retired_at: Timestamp::from_millis(previous.retired_at),
+            }),
+        }
     }
 }
 

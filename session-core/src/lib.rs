@@ -70,6 +70,7 @@ mod policy_file;
 mod policy_form;
 mod random;
 mod record;
+mod rotation;
 pub mod store;
 mod timestamp;
 mod token;
@@ -82,7 +83,7 @@ pub use data::{ChangeSet, Data, DataError, DataLimits, EncodedData, JsonError};
 pub use end::{Actor, End, Reason, ReasonCode};
 pub use engine::{
     Answer, Error, Issued, LoggedIn, Login, LoginTicket, NewSession, Query, Revoked, Session,
-    SessionInfo, SessionPage, Sessions, SessionsBuilder, Swept,
+    SessionInfo, SessionPage, Sessions, SessionsBuilder, Swept, Visit,
 };
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventKind};
@@ -94,6 +95,7 @@ pub use name::{ClassName, GroupName, NameError, Realm, ScopeName, Subject};
 pub use policy::{Class, OnLimit, Policy, PolicyBuilder, PolicyError, PolicyProblem};
 pub use random::{Random, RandomError, SystemRandom};
 pub use record::{Authentication, Client, Epochs, Record, ScopeEntry};
+pub use rotation::{OpenedBy, Pending, Previous, Rotation, Salt};
 pub use store::SessionStore;
 pub use timestamp::Timestamp;
 pub use token::{IdError, SecretHash, SessionId, SessionToken, TokenError};

@@ -12,11 +12,14 @@
 //! record stands at an instant; [`decide`] what a command makes of it.
 
 mod decision;
+mod rotation;
 mod scope;
 
 pub use self::decision::{Command, Decision, Ended, Write};
+pub use self::rotation::{Renewal, renewal};
 pub use self::scope::{ScopeStanding, scope_standing};
 
+use self::rotation::{mint, promote, rotate_hard};
 use self::scope::enter;
 use crate::limits::stricter;
 use crate::policy::default_touch_interval;
@@ -146,6 +149,15 @@ pub fn decide(
             let tombstone = Ended::of(record, end, policy).tombstone;
             tombstone.map_or(Decision::Nothing, Decision::Write)
         }
+        Command::Reuse => {
+            let reason = Reason::ReuseDetected;
+            let end = end_of(&deadlines, policy, reason, Actor::System, now, now);
+            let Some(mut tombstone) = Ended::of(record, end, policy).tombstone else {
+                return Ok(Decision::Nothing);
+            };
+            tombstone.events.insert(0, told(record, EventKind::ReuseDetected, policy, now));
+            Decision::Write(tombstone)
+        }
         other => rewrite(record.clone(), other, policy, now),
     })
 }
@@ -160,16 +172,29 @@ fn rewrite(mut next: Record, command: Command, policy: &Policy, now: Timestamp) 
             EventKind::Activated
         }
         Command::Rotate { secret } => {
-            next.secret = secret;
+            rotate_hard(&mut next, secret, now);
+            EventKind::Rotated
+        }
+        Command::Mint { secret, salt } => {
+            if !mint(&mut next, secret, salt, now) {
+                return Decision::Nothing;
+            }
+            // The rotation is told when the successor has arrived.
+            return Decision::Write(Write::keep(next, policy));
+        }
+        Command::Promote => {
+            if !promote(&mut next, now) {
+                return Decision::Nothing;
+            }
             EventKind::Rotated
         }
         Command::StepUp { authentication, secret } => {
-            next.secret = secret;
+            rotate_hard(&mut next, secret, now);
             remember(&mut next.authentications, authentication);
             EventKind::SteppedUp
         }
         Command::Reauthenticate { authentication, secret, groups } => {
-            next.secret = secret;
+            rotate_hard(&mut next, secret, now);
             next.authentications = vec![authentication];
             next.limits = policy.limits(&next.class, &groups);
             next.groups = groups;
@@ -190,21 +215,28 @@ fn rewrite(mut next: Record, command: Command, policy: &Policy, now: Timestamp) 
         }
         // Data is the application's own affair, and no event.
         Command::Update => return Decision::Write(Write::keep(next, policy)),
-        Command::Check | Command::TouchScope { .. } | Command::Revoke { .. } | Command::Expire => {
-            return Decision::Nothing;
-        }
+        Command::Check
+        | Command::TouchScope { .. }
+        | Command::Revoke { .. }
+        | Command::Reuse
+        | Command::Expire => return Decision::Nothing,
     };
-    let event = Event {
-        session: Some(next.id),
-        subject: next.subject.clone(),
-        purge_at: now + policy.event_retention,
-        ..Event::new(kind, Actor::Subject, now)
-    };
+    let event = told(&next, kind, policy, now);
     let event = match detail {
         Some((name, scope)) => event.with_detail(name, scope.as_str()),
         None => event,
     };
     Decision::Write(Write::new(next, event, policy))
+}
+
+/// An event of a session that its holder has caused.
+fn told(record: &Record, kind: EventKind, policy: &Policy, now: Timestamp) -> Event {
+    Event {
+        session: Some(record.id),
+        subject: record.subject.clone(),
+        purge_at: now + policy.event_retention,
+        ..Event::new(kind, Actor::Subject, now)
+    }
 }
 
 /// Where a record stands.

@@ -144,8 +144,8 @@ pub(crate) const ANONYMOUS: &str = "anonymous";
 impl Default for Policy {
     fn default() -> Self {
         let classes = [
-            ("browser", Class::new(minutes(12 * 60)).idle(minutes(30))),
-            ("remembered", Class::new(days(30)).idle(days(14))),
+            ("browser", Class::new(minutes(12 * 60)).idle(minutes(30)).rotation_interval(HOUR)),
+            ("remembered", Class::new(days(30)).idle(days(14)).rotation_interval(HOUR)),
             ("machine", Class::new(minutes(60))),
             (ANONYMOUS, Class::new(minutes(120)).idle(minutes(30))),
         ];
@@ -161,6 +161,8 @@ impl Default for Policy {
         }
     }
 }
+
+const HOUR: Duration = minutes(60);
 
 #[expect(clippy::expect_used, reason = "only names written in this file are passed")]
 fn known(name: &str) -> ClassName {
@@ -198,6 +200,12 @@ pub struct Class {
     pub max_sessions: Option<NonZeroU32>,
     /// What happens to a login beyond that.
     pub on_limit: OnLimit,
+    /// How old a secret may be before it is replaced, in two phases: see [`Rotation`](crate::Rotation). `None`:
+    /// it is not, as for machines. The default policy says one hour for browsers.
+    pub rotation_interval: Option<Duration>,
+    /// For how long a replaced secret is still good, for the requests that were on their way. It may be zero.
+    /// Presented later, it ends the session. Default: 30 seconds; at most 10 minutes.
+    pub rotation_grace: Duration,
 }
 
 impl Class {
@@ -213,6 +221,8 @@ impl Class {
             touch_interval: default_touch_interval(None),
             max_sessions: None,
             on_limit: OnLimit::default(),
+            rotation_interval: None,
+            rotation_grace: Duration::from_secs(30),
         }
     }
 
@@ -235,6 +245,20 @@ impl Class {
     #[must_use]
     pub fn touch_interval(mut self, touch_interval: Duration) -> Self {
         self.touch_interval = touch_interval;
+        self
+    }
+
+    /// The same with secrets that are replaced when they are that old.
+    #[must_use]
+    pub fn rotation_interval(mut self, rotation_interval: Duration) -> Self {
+        self.rotation_interval = Some(rotation_interval);
+        self
+    }
+
+    /// The same with another time for which a replaced secret is still good.
+    #[must_use]
+    pub fn rotation_grace(mut self, rotation_grace: Duration) -> Self {
+        self.rotation_grace = rotation_grace;
         self
     }
 
@@ -360,7 +384,7 @@ impl PolicyBuilder {
     ///
     /// # Errors
     /// A name is none or stands twice, a duration is zero, a touch interval is not shorter than its idle
-    /// timeout, a class has no absolute timeout, a scope has no limit, or the default class is not among the
+    /// timeout, a grace is too long, a class has no absolute timeout, a scope has no limit, or the default class is not among the
     /// classes. The error names the key.
     pub fn build(self) -> Result<Policy, PolicyError> {
         let mut policy = self.rest;
@@ -415,6 +439,10 @@ pub(crate) fn check_class(key: &str, class: &Class) -> Result<(), PolicyError> {
             PolicyProblem::NoAbsoluteTimeout,
         ));
     }
+    longer_than_zero(&join(key, "rotation_interval"), class.rotation_interval)?;
+    if class.rotation_grace > LONGEST_GRACE {
+        return Err(PolicyError::new(&join(key, "rotation_grace"), PolicyProblem::GraceTooLong));
+    }
     let touch_key = join(key, "touch_interval");
     longer_than_zero(&touch_key, Some(class.touch_interval))?;
     match class.limits.idle_timeout {
@@ -424,6 +452,9 @@ pub(crate) fn check_class(key: &str, class: &Class) -> Result<(), PolicyError> {
         _ => Ok(()),
     }
 }
+
+/// A replaced secret that is good for longer is hardly replaced.
+const LONGEST_GRACE: Duration = minutes(10);
 
 pub(crate) fn check_limits(key: &str, limits: &Limits) -> Result<(), PolicyError> {
     longer_than_zero(&join(key, "idle_timeout"), limits.idle_timeout)?;
@@ -496,6 +527,9 @@ pub enum PolicyProblem {
     /// An active user would be logged out for not being recorded.
     #[error("must be shorter than the idle timeout")]
     TouchTooRare,
+    /// A replaced secret would be good for too long.
+    #[error("is longer than 10 minutes: a replaced secret would hardly be replaced")]
+    GraceTooLong,
     /// The default class is not among the classes.
     #[error("names no class of this policy: there is no {:?}", .0.as_str())]
     NoSuchClass(ClassName),

@@ -33,6 +33,8 @@ impl Policy {
     ///     touch_interval = "60s"           # Default: a twentieth of the idle timeout, 1 s to 1 min.
     ///     max_sessions = 5                 # Live ones of one subject. Default: as many as he likes.
     ///     on_limit = "evict_least_recent"  # Or "evict_oldest", or "reject". This is the default.
+    ///     rotation_interval = "1h"         # How old a secret may be. Default: it is never replaced by itself.
+    ///     rotation_grace = "30s"           # For how long a replaced one is still good; may be 0. Default: "30s".
     ///
     ///     [classes.remembered]
     ///     session_timeout = 1209600        # The same as idle_timeout = "14days".

@@ -148,13 +148,15 @@ const POLICY_KEYS: [&str; 8] = [
     "scopes",
 ];
 
-const CLASS_KEYS: [&str; 6] = [
+const CLASS_KEYS: [&str; 8] = [
     "idle_timeout",
     "absolute_timeout",
     "unclaimed_timeout",
     "touch_interval",
     "max_sessions",
     "on_limit",
+    "rotation_interval",
+    "rotation_grace",
 ];
 
 const LIMITS_KEYS: [&str; 3] = ["idle_timeout", "absolute_timeout", "unclaimed_timeout"];
@@ -197,6 +199,10 @@ fn read_class(path: &str, tree: &Tree) -> Result<Class, PolicyError> {
             return Err(form(&fields.path("on_limit"), problem));
         };
         class.on_limit = *on_limit;
+    }
+    class.rotation_interval = fields.duration("rotation_interval")?;
+    if let Some(grace) = fields.duration_or_zero("rotation_grace")? {
+        class.rotation_grace = grace;
     }
     check_class(path, &class)?;
     Ok(class)
@@ -465,6 +471,10 @@ impl Serialize for Class {
         }
         let code = ON_LIMIT.iter().find(|(on_limit, _)| *on_limit == self.on_limit);
         map.serialize_entry("on_limit", code.map_or("", |(_, code)| code))?;
+        if let Some(interval) = self.rotation_interval {
+            map.serialize_entry("rotation_interval", &Text(interval))?;
+        }
+        map.serialize_entry("rotation_grace", &Text(self.rotation_grace))?;
         map.end()
     }
 }

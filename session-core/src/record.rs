@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClassName, End, GroupName, Limits, ScopeName, SecretHash, SessionId, Subject, Timestamp,
+    ClassName, End, GroupName, Limits, Rotation, ScopeName, SecretHash, SessionId, Subject,
+    Timestamp,
 };
 
 /// A session as a store keeps it: the facts of its life and its owner. Never the secret.
@@ -34,6 +35,8 @@ pub struct Record {
     pub id: SessionId,
     /// The hash of the secret that opens it; of a tombstone, the one that opened it last.
     pub secret: SecretHash,
+    /// The secrets before and after it.
+    pub rotation: Rotation,
     /// Whose session; nobody's while anonymous. It never changes: a login issues another session.
     pub subject: Option<Subject>,
     /// The class whose limits it lives by.
@@ -79,6 +82,7 @@ impl Record {
         Self {
             id,
             secret,
+            rotation: Rotation::default(),
             subject: None,
             class,
             groups: Vec::new(),

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::{Random, RandomError, Realm, Timestamp};
+use crate::{Random, RandomError, Realm, Salt, Timestamp};
 
 /// What the client holds: a session's id and a secret of 256 bits.
 ///
@@ -80,6 +80,26 @@ impl SessionToken {
         text.push_str(PREFIX);
         URL_SAFE_NO_PAD.encode_string(*bytes, &mut text);
         text
+    }
+
+    /// The token that takes this one's place: the same for the same salt, so that it can be sent again to
+    /// whoever holds this one; and from the salt alone nobody can tell it.
+    ///
+    /// The one-step derivation of NIST SP 800-56C Rev. 2 (4.1, option 1) with SHA-256: a hash over a counter, the
+    /// secret, and a label, the realm, the id and the salt.
+    #[must_use]
+    pub fn successor(&self, realm: &Realm, salt: &Salt) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(1_u32.to_be_bytes());
+        hasher.update(*self.secret);
+        hasher.update(b"session-engine/successor/1\0");
+        hasher.update([u8::try_from(realm.as_str().len()).unwrap_or(u8::MAX)]);
+        hasher.update(realm.as_str());
+        hasher.update(self.id.as_bytes());
+        hasher.update(salt.as_bytes());
+        let mut token = Self { id: self.id, secret: Zeroizing::new([0; 32]) };
+        token.secret.copy_from_slice(&hasher.finalize());
+        token
     }
 
     /// What a store keeps of this token's secret: SHA-256 over a label, the realm, the id and the secret.
@@ -283,6 +303,27 @@ mod tests {
             format!("ses1_{}\u{e9}", &body[2..]),
         ] {
             assert!(SessionToken::parse(&other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_successor_is_told_by_its_predecessor_and_the_salt_alone() {
+        let (token, realm) = (token(), Realm::default());
+        let salt = Salt::new(&SystemRandom).unwrap();
+        let next = token.successor(&realm, &salt);
+        assert_eq!(next.id(), token.id());
+        assert_eq!(*next.expose(), *token.successor(&realm, &salt).expose());
+        let elsewhere = Realm::new("elsewhere").unwrap();
+        let other = Salt::new(&SystemRandom).unwrap();
+        let stranger = SessionToken::new(token.id(), &SystemRandom).unwrap();
+        for different in [
+            token.clone(),
+            token.successor(&elsewhere, &salt),
+            token.successor(&realm, &other),
+            next.successor(&realm, &salt),
+            stranger.successor(&realm, &salt),
+        ] {
+            assert_ne!(*different.expose(), *next.expose());
         }
     }
 

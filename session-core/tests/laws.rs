@@ -42,6 +42,11 @@ fn law_4() {
 }
 
 #[test]
+fn law_4_of_secrets() {
+    holds(laws::secrets_follow_one_another);
+}
+
+#[test]
 fn law_5() {
     holds(laws::activity_never_goes_back);
 }

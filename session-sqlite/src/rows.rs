@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use session_core::store::{BadRow, Stored, StoredEvent};
 use session_core::{
     Actor, ChangeId, ClassName, Client, EncodedData, End, Epochs, Event, EventKind, Limits, Mark,
-    Marks, RaiseLog, Reason, Record, ScopeEntry, ScopeName, SecretHash, SessionId, Stamp,
-    StoreError, StoreErrorKind, Subject, Timestamp,
+    Marks, Pending, Previous, RaiseLog, Reason, Record, Rotation, Salt, ScopeEntry, ScopeName,
+    SecretHash, SessionId, Stamp, StoreError, StoreErrorKind, Subject, Timestamp,
 };
 
 /// The format of a session's row that this program writes, and the only one that it reads.
@@ -40,6 +40,7 @@ fn session(
     }
     let version = columns.version()?;
     let secret = SecretHash::from_bytes(columns.value()?);
+    let rotation = rotation(columns)?;
     let subject = columns.parsed_if_any(Subject::new)?;
     let class = columns.parsed(ClassName::new)?;
     let epochs = Epochs { realm: columns.number()?, subject: columns.number()? };
@@ -64,6 +65,7 @@ fn session(
     record.authentications = columns.json()?;
     record.scopes = scopes(columns)?;
     record.epochs = epochs;
+    record.rotation = rotation;
     let realm = mark(columns, epochs.realm, &mut logs.realm)?.unwrap_or_default();
     let own = mark(columns, epochs.subject, &mut logs.subject)?;
     let floor = columns.version_if_any()?.unwrap_or(0);
@@ -76,6 +78,30 @@ fn session(
         None
     };
     Ok(Stored { record, version, data, marks })
+}
+
+fn rotation(columns: &mut Columns<'_>) -> Result<Rotation, StoreError> {
+    let generation = columns.value()?;
+    let rotated_at = columns.instant_if_any()?;
+    let (secret, salt): (Option<[u8; 32]>, Option<[u8; 32]>) = (columns.value()?, columns.value()?);
+    let pending = match (secret, salt, columns.instant_if_any()?) {
+        (Some(secret), Some(salt), Some(minted_at)) => Some(Pending {
+            secret: SecretHash::from_bytes(secret),
+            salt: Salt::from_bytes(salt),
+            minted_at,
+        }),
+        (None, None, None) => None,
+        _ => return Err(columns.bad("half a secret to come")),
+    };
+    let secret: Option<[u8; 32]> = columns.value()?;
+    let previous = match (secret, columns.instant_if_any()?) {
+        (Some(secret), Some(retired_at)) => {
+            Some(Previous { secret: SecretHash::from_bytes(secret), retired_at })
+        }
+        (None, None) => None,
+        _ => return Err(columns.bad("half a secret before")),
+    };
+    Ok(Rotation { generation, rotated_at, pending, previous })
 }
 
 fn unknown_format(id: SessionId, format: i64) -> StoreError {

@@ -9,6 +9,13 @@ CREATE TABLE sessions (
     version              INTEGER NOT NULL, -- moves with every replacement
     change_id            BLOB NOT NULL,    -- of the change that wrote the row last
     secret_hash          BLOB NOT NULL,    -- SHA-256; the secret itself is nowhere
+    generation           INTEGER NOT NULL, -- moves when the secret is replaced at once
+    rotated_at           INTEGER,          -- since when the secret is the current one
+    pending_hash         BLOB,             -- of the secret to come, once it is minted
+    pending_salt         BLOB,             -- what it is derived with
+    pending_at           INTEGER,
+    previous_hash        BLOB,             -- of the secret before
+    retired_at           INTEGER,
     subject              TEXT,             -- NULL while anonymous
     class                TEXT NOT NULL,
     realm_epoch          INTEGER NOT NULL, -- ended if older than that of the realm's mark

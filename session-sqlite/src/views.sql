@@ -3,7 +3,8 @@
 
 -- A session with its last activity and both marks. A raise is read only where it has ended the session.
 CREATE TEMP VIEW stored AS
-SELECT s.id, s.format, s.version, s.secret_hash, s.subject, s.class, s.realm_epoch, s.subject_epoch,
+SELECT s.id, s.format, s.version, s.secret_hash, s.generation, s.rotated_at, s.pending_hash, s.pending_salt,
+       s.pending_at, s.previous_hash, s.retired_at, s.subject, s.class, s.realm_epoch, s.subject_epoch,
        s.idle_timeout_ms, s.absolute_timeout_ms, s.unclaimed_timeout_ms,
        s.created_at, s.activated_at, s.reauthenticated_at, t.seen_at, s.due_at, s.next_slot,
        s.end_reason, s.end_actor, s.ended_at, s.end_observed_at, s.purge_at,

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Statement, params};
 use serde::Serialize;
 use session_core::{
     ChangeId, DataWrite, EncodedData, Event, Insert, MarkWrite, Reason, Record, Replacement,
-    StoreError, StoreErrorKind, Subject, Timestamp,
+    Rotation, StoreError, StoreErrorKind, Subject, Timestamp,
 };
 
 use crate::error::Fault;
@@ -61,10 +61,10 @@ impl Write<'_> {
         let record = &insert.record;
         let mut statement = self.db.prepare_cached(INSERT)?;
         self.bind_facts(&mut statement, 1, record)?;
-        statement.raw_bind_parameter(21, self.realm)?;
-        statement.raw_bind_parameter(22, record.id.to_string())?;
-        statement.raw_bind_parameter(23, record.subject.as_ref().map(Subject::as_str))?;
-        statement.raw_bind_parameter(24, record.due_at.as_millis())?;
+        statement.raw_bind_parameter(28, self.realm)?;
+        statement.raw_bind_parameter(29, record.id.to_string())?;
+        statement.raw_bind_parameter(30, record.subject.as_ref().map(Subject::as_str))?;
+        statement.raw_bind_parameter(31, record.due_at.as_millis())?;
         statement.raw_execute()?;
         let no = self.db.last_insert_rowid();
         if record.end.is_some() {
@@ -84,7 +84,7 @@ impl Write<'_> {
         let mut statement = self.db.prepare_cached(UPDATE)?;
         let version = int(replacement.expected.saturating_add(1))?;
         self.bind_facts(&mut statement, version, record)?;
-        statement.raw_bind_parameter(21, known.no)?;
+        statement.raw_bind_parameter(28, known.no)?;
         statement.raw_execute()?;
         if record.due_at.as_millis() != known.due_at {
             self.db
@@ -116,7 +116,7 @@ impl Write<'_> {
         }
     }
 
-    /// Binds the parameters 1 to 20 of [`INSERT`] and [`UPDATE`].
+    /// Binds the parameters 1 to 27 of [`INSERT`] and [`UPDATE`].
     fn bind_facts(
         &self,
         statement: &mut Statement<'_>,
@@ -129,23 +129,32 @@ impl Write<'_> {
         statement.raw_bind_parameter(2, rows::FORMAT)?;
         statement.raw_bind_parameter(3, self.change.as_bytes())?;
         statement.raw_bind_parameter(4, record.secret.as_bytes())?;
-        statement.raw_bind_parameter(5, record.class.as_str())?;
-        statement.raw_bind_parameter(6, int(record.epochs.realm)?)?;
-        statement.raw_bind_parameter(7, int(record.epochs.subject)?)?;
-        statement.raw_bind_parameter(8, millis(record.limits.idle_timeout))?;
-        statement.raw_bind_parameter(9, millis(record.limits.absolute_timeout))?;
-        statement.raw_bind_parameter(10, millis(record.limits.unclaimed_timeout))?;
-        statement.raw_bind_parameter(11, record.created_at.as_millis())?;
-        statement.raw_bind_parameter(12, instant(record.activated_at))?;
-        statement.raw_bind_parameter(13, instant(record.reauthenticated_at))?;
-        statement.raw_bind_parameter(14, record.next_slot)?;
-        statement.raw_bind_parameter(15, record.client.address.as_deref())?;
-        statement.raw_bind_parameter(16, record.client.agent.as_deref())?;
-        statement.raw_bind_parameter(17, record.client.device.as_deref())?;
-        statement.raw_bind_parameter(18, json_list(&record.groups)?)?;
-        statement.raw_bind_parameter(19, json_list(&record.authentications)?)?;
+        let Rotation { generation, rotated_at, pending, previous } = &record.rotation;
+        statement.raw_bind_parameter(5, generation)?;
+        statement.raw_bind_parameter(6, instant(*rotated_at))?;
+        statement.raw_bind_parameter(7, pending.as_ref().map(|next| next.secret.as_bytes()))?;
+        statement.raw_bind_parameter(8, pending.as_ref().map(|next| next.salt.as_bytes()))?;
+        statement.raw_bind_parameter(9, pending.as_ref().map(|next| next.minted_at.as_millis()))?;
+        statement.raw_bind_parameter(10, previous.as_ref().map(|old| old.secret.as_bytes()))?;
         statement
-            .raw_bind_parameter(20, json_list(record.scopes.iter().map(ScopeColumn::from))?)?;
+            .raw_bind_parameter(11, previous.as_ref().map(|old| old.retired_at.as_millis()))?;
+        statement.raw_bind_parameter(12, record.class.as_str())?;
+        statement.raw_bind_parameter(13, int(record.epochs.realm)?)?;
+        statement.raw_bind_parameter(14, int(record.epochs.subject)?)?;
+        statement.raw_bind_parameter(15, millis(record.limits.idle_timeout))?;
+        statement.raw_bind_parameter(16, millis(record.limits.absolute_timeout))?;
+        statement.raw_bind_parameter(17, millis(record.limits.unclaimed_timeout))?;
+        statement.raw_bind_parameter(18, record.created_at.as_millis())?;
+        statement.raw_bind_parameter(19, instant(record.activated_at))?;
+        statement.raw_bind_parameter(20, instant(record.reauthenticated_at))?;
+        statement.raw_bind_parameter(21, record.next_slot)?;
+        statement.raw_bind_parameter(22, record.client.address.as_deref())?;
+        statement.raw_bind_parameter(23, record.client.agent.as_deref())?;
+        statement.raw_bind_parameter(24, record.client.device.as_deref())?;
+        statement.raw_bind_parameter(25, json_list(&record.groups)?)?;
+        statement.raw_bind_parameter(26, json_list(&record.authentications)?)?;
+        statement
+            .raw_bind_parameter(27, json_list(record.scopes.iter().map(ScopeColumn::from))?)?;
         Ok(())
     }
 
@@ -216,7 +225,8 @@ impl Write<'_> {
 
 macro_rules! facts {
     () => {
-        "version, format, change_id, secret_hash, class, realm_epoch, subject_epoch, idle_timeout_ms, \
+        "version, format, change_id, secret_hash, generation, rotated_at, pending_hash, pending_salt, \
+         pending_at, previous_hash, retired_at, class, realm_epoch, subject_epoch, idle_timeout_ms, \
          absolute_timeout_ms, unclaimed_timeout_ms, created_at, activated_at, reauthenticated_at, \
          next_slot, address, agent, device, group_names, authentications, scopes"
     };
@@ -224,7 +234,8 @@ macro_rules! facts {
 
 macro_rules! values {
     () => {
-        "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20"
+        "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
+         ?21, ?22, ?23, ?24, ?25, ?26, ?27"
     };
 }
 
@@ -233,12 +244,12 @@ const INSERT: &str = concat!(
     facts!(),
     ", realm, id, subject, due_at) VALUES (",
     values!(),
-    ", ?21, ?22, ?23, ?24)"
+    ", ?28, ?29, ?30, ?31)"
 );
 
 /// The subject is not among them: that of a session never changes.
 const UPDATE: &str =
-    concat!("UPDATE sessions SET (", facts!(), ") = (", values!(), ") WHERE no = ?21");
+    concat!("UPDATE sessions SET (", facts!(), ") = (", values!(), ") WHERE no = ?28");
 
 /// SQLite's integers end at 2⁶³ − 1.
 pub(crate) fn int(number: u64) -> Result<i64, StoreError> {

@@ -94,6 +94,25 @@ fn format_1_is_read_for_ever() {
 }
 
 #[test]
+fn secrets_before_and_after_are_kept() {
+    let rotation = Rotation {
+        generation: 3,
+        rotated_at: Some(Timestamp::from_millis(1)),
+        pending: Some(Pending {
+            secret: SecretHash::from_bytes([1; 32]),
+            salt: Salt::from_bytes([2; 32]),
+            minted_at: Timestamp::from_millis(2),
+        }),
+        previous: Some(Previous {
+            secret: SecretHash::from_bytes([3; 32]),
+            retired_at: Timestamp::from_millis(1),
+        }),
+    };
+    let record = Record { rotation, ..golden() };
+    assert_eq!(Record::decode(&record.encode()).unwrap(), record);
+}
+
+#[test]
 fn a_plain_record_is_small() {
     let length = plain().encode().len();
     assert!(length <= 192, "{length} bytes");

@@ -6,8 +6,8 @@ use super::bed::{Bed, replacement, subject};
 use crate::store::Outcome;
 use crate::{
     Actor, Authentication, Client, DataWrite, EncodedData, End, Epochs, EventKind, GroupName,
-    Limits, MarkKey, Marks, Reason, ReasonCode, Record, Replacement, Reschedule, ScopeEntry,
-    ScopeName, SessionId, Settle, Timestamp,
+    Limits, MarkKey, Marks, Pending, Previous, Reason, ReasonCode, Record, Replacement, Reschedule,
+    Rotation, Salt, ScopeEntry, ScopeName, SessionId, Settle, Timestamp,
 };
 
 /// A load finds what was inserted: the record, version 1, the data, the marks.
@@ -88,6 +88,16 @@ fn most(bed: &Bed) -> Record {
         idle_timeout: Some(Duration::from_millis(1)),
         absolute_timeout: Some(Duration::from_millis(i64::MAX.unsigned_abs())),
         unclaimed_timeout: Some(Duration::from_millis(1_001)),
+    };
+    record.rotation = Rotation {
+        generation: u32::MAX,
+        rotated_at: Some(Timestamp::MIN),
+        pending: Some(Pending {
+            secret: bed.secret(),
+            salt: Salt::from_bytes([0xff; 32]),
+            minted_at: Timestamp::MAX,
+        }),
+        previous: Some(Previous { secret: bed.secret(), retired_at: bed.at(4) }),
     };
     record.epochs = Epochs { realm: 1 << 40, subject: (1 << 53) + 1 };
     record.activated_at = Some(Timestamp::MAX);

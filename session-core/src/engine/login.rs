@@ -264,7 +264,7 @@ impl Sessions {
     ) -> Result<Source, Error> {
         let nothing = Source { id: None, data: login.data.clone(), end: None };
         let Some(from) = &login.from else { return Ok(nothing) };
-        let stored = match self.open(from.id(), from.secret()).await {
+        let stored = match self.reopen(from).await {
             Ok(Some(stored)) => stored,
             Ok(None) => return Ok(nothing),
             // A session that cannot be read cannot be resumed either: it has nothing to give, and must not

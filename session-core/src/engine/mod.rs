@@ -16,6 +16,7 @@ use std::time::Duration;
 pub use inventory::{Query, SessionInfo, SessionPage};
 pub use issue::{Issued, NewSession};
 pub use login::{LoggedIn, Login, LoginTicket};
+pub use resume::Visit;
 pub use revoke::Revoked;
 pub use session::Session;
 pub use sweep::Swept;
@@ -24,9 +25,9 @@ use crate::clock::Patience;
 use crate::lifecycle::{Ended, Write};
 use crate::store::{Outcome, Stored, Touch, Touched};
 use crate::{
-    Change, ChangeId, ClassName, Clock, DataError, End, Policy, Random, RandomError, Realm, Reason,
-    SecretHash, SessionId, SessionStore, StoreError, StoreErrorKind, SystemClock, SystemRandom,
-    Timestamp,
+    Change, ChangeId, ClassName, Clock, DataError, End, OpenedBy, Policy, Random, RandomError,
+    Realm, Reason, SecretHash, SessionId, SessionStore, StoreError, StoreErrorKind, SystemClock,
+    SystemRandom, Timestamp,
 };
 
 /// The engine that an application holds: a store, a policy, a clock and a source of randomness.
@@ -128,11 +129,25 @@ impl Sessions {
         Tries { patience: self.patience(), unknown: None }
     }
 
-    /// Finds a session for the holder of a secret: `None` if there is no such session, or if the secret is not
-    /// its own. Which of both is nobody's business.
-    async fn open(&self, id: SessionId, secret: &SecretHash) -> Result<Option<Stored>, Error> {
+    /// Finds a session for the holder of a secret: `None` if there is no such session, or if the secret is none
+    /// of its own. Which of both is nobody's business.
+    async fn open(
+        &self,
+        id: SessionId,
+        secret: &SecretHash,
+    ) -> Result<Option<(Stored, OpenedBy)>, Error> {
         let stored = self.store().load(self.realm(), id).await?;
-        Ok(stored.filter(|stored| stored.record.secret == *secret))
+        Ok(stored.and_then(|stored| {
+            let by = stored.record.opened_by(secret)?;
+            Some((stored, by))
+        }))
+    }
+
+    /// Finds a session again for who holds a handle of it: `None` if there is no such session, or if it has been
+    /// rotated hard since. A timed rotation leaves a handle its authority: its holder has the new token too.
+    async fn reopen(&self, session: &Session) -> Result<Option<Stored>, Error> {
+        let stored = self.store().load(self.realm(), session.id()).await?;
+        Ok(stored.filter(|stored| stored.record.rotation.generation == session.generation()))
     }
 
     /// Sends a change, and sends it again if its outcome is unknown: it carries its identity, so that it is

@@ -84,7 +84,7 @@ impl Sessions {
     /// # Errors
     /// The store fails: the session may still live, and the caller must not tell otherwise.
     pub async fn end_own(&self, session: &Session, id: SessionId) -> Result<Revoked, Error> {
-        let Some(own) = self.open(session.id(), session.secret()).await? else {
+        let Some(own) = self.reopen(session).await? else {
             return Ok(Revoked::Absent);
         };
         if !state(&own.record, &own.marks, &self.policy(), self.now()).is_live() {
@@ -164,7 +164,7 @@ impl Sessions {
         let mut tries = self.tries();
         let answer = async {
             loop {
-                let Some(stored) = self.open(session.id(), session.secret()).await? else {
+                let Some(stored) = self.reopen(session).await? else {
                     return Ok(Answer::Absent);
                 };
                 let Some(subject) = stored.record.subject.clone() else {

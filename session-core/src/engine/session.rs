@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::lifecycle::Deadlines;
 use crate::{
-    Authentication, ClassName, Client, Data, DataError, EncodedData, Record, SecretHash, SessionId,
-    State, Subject, Timestamp,
+    Authentication, ClassName, Client, Data, DataError, EncodedData, Record, SessionId,
+    SessionToken, State, Subject, Timestamp,
 };
 
 /// A live session, as it was at one instant: a snapshot that a handler may keep for its request.
@@ -34,15 +34,23 @@ struct Inner {
     deadlines: Deadlines,
     encoded: Option<EncodedData>,
     data: OnceLock<Data>,
-    secret: SecretHash,
+    successor: Option<SessionToken>,
 }
 
 impl Session {
     pub(super) fn new(record: Record, deadlines: Deadlines, encoded: Option<EncodedData>) -> Self {
         let state = if record.activated_at.is_some() { State::Active } else { State::Created };
-        let secret = record.secret;
-        let inner = Inner { record, state, deadlines, encoded, data: OnceLock::new(), secret };
-        Self { inner: Arc::new(inner) }
+        let (data, successor) = (OnceLock::new(), None);
+        Self { inner: Arc::new(Inner { record, state, deadlines, encoded, data, successor }) }
+    }
+
+    /// The same with a token that its holder is to be sent.
+    pub(super) fn with_successor(self, token: SessionToken) -> Self {
+        let Self { inner } = self;
+        match Arc::try_unwrap(inner) {
+            Ok(inner) => Self { inner: Arc::new(Inner { successor: Some(token), ..inner }) },
+            Err(inner) => Self { inner },
+        }
     }
 
     /// The public handle: for logs, lists and links.
@@ -121,9 +129,16 @@ impl Session {
         &self.inner.record
     }
 
-    /// The hash of the secret that was presented for it.
-    pub(super) fn secret(&self) -> &SecretHash {
-        &self.inner.secret
+    /// A new token for the holder, in the place of the one that he presented: his secret has come of age. Send it
+    /// with the response. Until he presents it the old one is good, and if the response is lost, a later one
+    /// brings it again.
+    pub fn successor(&self) -> Option<&SessionToken> {
+        self.inner.successor.as_ref()
+    }
+
+    /// How often the session had been rotated hard when this was looked at.
+    pub(super) fn generation(&self) -> u32 {
+        self.inner.record.rotation.generation
     }
 }
 

@@ -53,7 +53,7 @@ impl Sessions {
         let mut tries = self.tries();
         let answer = async {
             loop {
-                let Some(mut stored) = self.open(session.id(), session.secret()).await? else {
+                let Some(mut stored) = self.reopen(session).await? else {
                     return Ok(Answer::Absent);
                 };
                 let now = self.now();
@@ -105,7 +105,7 @@ impl Sessions {
         let policy = self.policy();
         let patience = self.patience();
         loop {
-            let Some(mut stored) = self.open(session.id(), session.secret()).await? else {
+            let Some(mut stored) = self.reopen(session).await? else {
                 return Ok(Answer::Absent);
             };
             let now = self.now();

@@ -11,7 +11,7 @@ use crate::policy::default_touch_interval;
 use crate::store::Touch;
 use crate::{
     Actor, Authentication, Class, ClassName, Epochs, GroupName, Limits, Mark, Marks, Policy, Raise,
-    RaiseLog, Reason, Record, ScopeName, SecretHash, SessionId, Subject, Timestamp,
+    RaiseLog, Reason, Record, Salt, ScopeName, SecretHash, SessionId, Subject, Timestamp,
 };
 
 /// One session, and the world that it lives in.
@@ -206,6 +206,11 @@ impl Life {
             Act::Check => Command::Check,
             Act::Update => Command::Update,
             Act::Rotate => Command::Rotate { secret: self.secret() },
+            Act::Mint => {
+                Command::Mint { secret: self.secret(), salt: Salt::from_bytes([self.secrets; 32]) }
+            }
+            Act::Promote => Command::Promote,
+            Act::Reuse => Command::Reuse,
             Act::StepUp => Command::StepUp {
                 authentication: Authentication::new("otp", 2, now),
                 secret: self.secret(),

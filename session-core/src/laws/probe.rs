@@ -28,9 +28,20 @@ pub(crate) fn instants(life: &Life) -> Vec<Timestamp> {
         Some(oracle::absolute_deadline(record, &life.policy)),
         oracle::idle_deadline(record, &life.policy),
     ];
+    let class = life.policy.class(&record.class);
+    let grace = class.rotation_grace.saturating_add(life.policy.max_clock_skew());
+    let rotation = &record.rotation;
+    let of_secrets = [
+        class
+            .rotation_interval
+            .map(|interval| rotation.rotated_at.unwrap_or(record.created_at) + interval),
+        rotation.pending.as_ref().map(|pending| pending.minted_at + Duration::from_secs(10)),
+        rotation.previous.as_ref().map(|previous| previous.retired_at + grace),
+    ];
     let milli = Duration::from_millis(1);
     let mut all: Vec<Timestamp> = near
         .into_iter()
+        .chain(of_secrets)
         .chain(entries)
         .flatten()
         .chain(raises.map(|raise| raise.at))
@@ -50,6 +61,9 @@ pub(crate) fn every_command(life: &Life) -> Vec<Command> {
         Act::Check,
         Act::Update,
         Act::Rotate,
+        Act::Mint,
+        Act::Promote,
+        Act::Reuse,
         Act::StepUp,
         Act::Reauthenticate { groups: Vec::new() },
         Act::EnterScope(0),

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use crate::{
     Actor, Authentication, Class, ClassName, Client, DataLimits, End, Epochs, GroupName, Limits,
-    OnLimit, Policy, Reason, Record, ScopeEntry, ScopeName, SecretHash, SessionId, Subject,
-    Timestamp,
+    OnLimit, Pending, Policy, Previous, Reason, Record, Rotation, Salt, ScopeEntry, ScopeName,
+    SecretHash, SessionId, Subject, Timestamp,
 };
 
 /// Policies: one to three classes, with and without idle timeouts, groups and scopes.
@@ -58,8 +58,10 @@ fn any_class() -> impl Strategy<Value = Class> {
         Just(OnLimit::EvictOldest),
         Just(OnLimit::Reject)
     ];
-    (any_timeout(), any_limits(), option::of((1..10_u32, on_limit)), 1..=1_000_u64).prop_map(
-        |(absolute, limits, most, share)| {
+    let rotation = (option::of(any_timeout()), 0..=600_000_u64);
+    let most = option::of((1..10_u32, on_limit));
+    (any_timeout(), any_limits(), most, 1..=1_000_u64, rotation).prop_map(
+        |(absolute, limits, most, share, rotation)| {
             let mut class = Class::new(absolute);
             if let Some(idle) = limits.idle_timeout {
                 let idle = idle.max(Duration::from_millis(2));
@@ -69,6 +71,8 @@ fn any_class() -> impl Strategy<Value = Class> {
                 class = class.idle(idle).touch_interval(Duration::from_millis(touch));
             }
             class.limits.unclaimed_timeout = limits.unclaimed_timeout;
+            class.rotation_interval = rotation.0;
+            class.rotation_grace = Duration::from_millis(rotation.1);
             match most {
                 Some((most, on_limit)) => class.max_sessions(most, on_limit),
                 None => class,
@@ -110,7 +114,13 @@ fn any_timeout() -> impl Strategy<Value = Duration> {
 /// });
 /// ```
 pub fn any_record() -> impl Strategy<Value = Record> {
-    let keys = (any::<[u8; 16]>(), any::<[u8; 32]>(), any_name(), option::of(any_subject()));
+    let keys = (
+        any::<[u8; 16]>(),
+        any::<[u8; 32]>(),
+        any_name(),
+        option::of(any_subject()),
+        any_rotation(),
+    );
     let rules = (vec(any_name(), 0..4), any_limits(), any::<u64>(), any::<u64>());
     let times = (any_instant(), option::of(any_instant()), option::of(any_instant()));
     let more_times = (any_instant(), any_instant());
@@ -120,6 +130,7 @@ pub fn any_record() -> impl Strategy<Value = Record> {
         |(keys, rules, times, more_times, lists, rest)| Record {
             id: SessionId::from_bytes(keys.0),
             secret: SecretHash::from_bytes(keys.1),
+            rotation: keys.4,
             subject: keys.3,
             class: named(ClassName::new(keys.2)),
             groups: rules.0.into_iter().map(|name| named(GroupName::new(name))).collect(),
@@ -135,6 +146,26 @@ pub fn any_record() -> impl Strategy<Value = Record> {
             client: rest.0,
             due_at: more_times.1,
             end: rest.1,
+        },
+    )
+}
+
+fn any_rotation() -> impl Strategy<Value = Rotation> {
+    let pending = (any::<[u8; 32]>(), any::<[u8; 32]>(), any_instant());
+    let previous = (any::<[u8; 32]>(), any_instant());
+    (any::<u32>(), option::of(any_instant()), option::of(pending), option::of(previous)).prop_map(
+        |(generation, rotated_at, pending, previous)| Rotation {
+            generation,
+            rotated_at,
+            pending: pending.map(|(secret, salt, minted_at)| Pending {
+                secret: SecretHash::from_bytes(secret),
+                salt: Salt::from_bytes(salt),
+                minted_at,
+            }),
+            previous: previous.map(|(secret, retired_at)| Previous {
+                secret: SecretHash::from_bytes(secret),
+                retired_at,
+            }),
         },
     )
 }

@@ -65,6 +65,8 @@ pub(crate) enum Act {
     Check,
     Update,
     Rotate,
+    Mint,
+    Promote,
     StepUp,
     Reauthenticate {
         groups: Vec<usize>,
@@ -72,6 +74,7 @@ pub(crate) enum Act {
     EnterScope(usize),
     TouchScope(usize),
     Expire,
+    Reuse,
     Revoke(Reason),
     /// All sessions of the subject end, or all but this one. The mark's clock differs by some milliseconds.
     RaiseSubject {
@@ -137,18 +140,21 @@ fn any_act() -> impl Strategy<Value = Act> {
         Reason::SignedOut,
         Reason::EndedByAdministrator,
         Reason::Superseded,
-        Reason::ReuseDetected,
+        Reason::RiskDetected,
     ];
     prop_oneof![
         10 => prop::bool::weighted(0.25).prop_map(|passive| Act::Resume { passive }),
         1 => Just(Act::Check),
         2 => Just(Act::Update),
         2 => Just(Act::Rotate),
+        3 => Just(Act::Mint),
+        3 => Just(Act::Promote),
         2 => Just(Act::StepUp),
         2 => vec(0..3_usize, 0..3).prop_map(|groups| Act::Reauthenticate { groups }),
         2 => (0..3_usize).prop_map(Act::EnterScope),
         2 => (0..3_usize).prop_map(Act::TouchScope),
         2 => Just(Act::Expire),
+        1 => Just(Act::Reuse),
         1 => select(reasons).prop_map(Act::Revoke),
         1 => (prop::bool::weighted(0.7), skew())
             .prop_map(|(keep, skew)| Act::RaiseSubject { keep, skew }),

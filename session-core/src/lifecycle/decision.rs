@@ -4,7 +4,7 @@ use super::due_at;
 use crate::store::Touch;
 use crate::{
     Actor, Authentication, Change, DataWrite, End, Epochs, Event, EventKind, GroupName, Policy,
-    Reason, Record, Replacement, ScopeName, SecretHash, Timestamp,
+    Reason, Record, Replacement, Salt, ScopeName, SecretHash, Timestamp,
 };
 
 /// What is asked of a session.
@@ -27,11 +27,22 @@ pub enum Command {
     Check,
     /// Its data is about to be changed.
     Update,
-    /// It gets a new secret.
+    /// It gets a new secret, at once the only one.
     Rotate {
         /// The hash of the new secret.
         secret: SecretHash,
     },
+    /// Its secret is due: a successor is written down beside it. Nothing, if there is one already.
+    Mint {
+        /// The hash of the successor.
+        secret: SecretHash,
+        /// What the successor is derived with.
+        salt: Salt,
+    },
+    /// The successor was presented: it takes the place of the current secret. Nothing, if there is none.
+    Promote,
+    /// A secret was presented that was replaced too long ago: the session ends, because two hold its token.
+    Reuse,
     /// Its holder proved more. Moves no deadline.
     StepUp {
         /// How.

@@ -11,7 +11,7 @@ const NO_DURATION: &str = "is no duration such as \"30m\" or \"1h 30m\":";
 const ROOT_KEYS: &str = "is not known here: known are default_class, max_clock_skew, \
     tombstone_retention, event_retention, data, classes, groups, scopes";
 const CLASS_KEYS: &str = "is not known here: known are idle_timeout, absolute_timeout, \
-    unclaimed_timeout, touch_interval, max_sessions, on_limit";
+    unclaimed_timeout, touch_interval, max_sessions, on_limit, rotation_interval, rotation_grace";
 const LIMITS_KEYS: &str =
     "is not known here: known are idle_timeout, absolute_timeout, unclaimed_timeout";
 
@@ -45,6 +45,8 @@ fn every_key_is_read() {
         touch_interval = "250ms"
         max_sessions = 3
         on_limit = "reject"
+        rotation_interval = "20m"
+        rotation_grace = 0
         [groups.accounting]
         idle_timeout = "15m"
         [scopes.finance]
@@ -60,7 +62,9 @@ fn every_key_is_read() {
     let mut desk = Class::new(secs(28_800))
         .idle(secs(5_400))
         .touch_interval(Duration::from_millis(250))
-        .max_sessions(3, OnLimit::Reject);
+        .max_sessions(3, OnLimit::Reject)
+        .rotation_interval(secs(1_200))
+        .rotation_grace(Duration::ZERO);
     desk.limits.unclaimed_timeout = None;
     let till = Class::new(secs(7_200)).idle(secs(900)).max_sessions(1, OnLimit::EvictLeastRecent);
     let finance = Limits {
@@ -156,6 +160,12 @@ fn errors_of_classes_name_key_and_place() {
         ("max_sessions = -1", "max_sessions", "must be at least 1"),
         ("max_sessions = \"5\"", "max_sessions", "must be a whole number, not a text"),
         ("max_sessions = 5000000000", "max_sessions", "is too large"),
+        ("rotation_interval = 0", "rotation_interval", "must be more than zero"),
+        (
+            "rotation_grace = \"11m\"",
+            "rotation_grace",
+            "is longer than 10 minutes: a replaced secret would hardly be replaced",
+        ),
         ("on_limit = 1", "on_limit", "must be a text, not a number"),
         (
             "on_limit = \"evict\"",

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use pollster::block_on;
 use session_core::store::EventQuery;
-use session_core::{Actor, Answer, LoggedIn, NewSession, Query, Reason, Sessions, StoreError};
+use session_core::{
+    Actor, Answer, LoggedIn, NewSession, Query, Reason, Sessions, StoreError, Visit,
+};
 
 use crate::support::hooked::{Call, Hook};
 use crate::support::{World, data, login, minutes, put, seconds, subject};
@@ -109,11 +111,15 @@ fn a_passive_resume_never_touches() {
     let (token, session) = watched.world.active("alice", "browser");
     for _ in 0..29 {
         watched.world.clock.advance(minutes(1));
-        let seen = watched.costs(ONE_LOAD, watched.sessions.resume_passively(&token)).unwrap();
+        let seen = watched
+            .costs(ONE_LOAD, watched.sessions.resume_as(&token, Visit::default().passive()))
+            .unwrap();
         assert_eq!(seen.live().unwrap().last_seen_at(), session.last_seen_at());
     }
     watched.world.clock.advance(minutes(1));
-    let ended = watched.costs(LOAD_AND_COMMIT, watched.sessions.resume_passively(&token)).unwrap();
+    let ended = watched
+        .costs(LOAD_AND_COMMIT, watched.sessions.resume_as(&token, Visit::default().passive()))
+        .unwrap();
     assert!(matches!(ended, Answer::Ended(end) if end.reason == Reason::IdleTimeout));
 }
 

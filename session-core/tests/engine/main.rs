@@ -22,6 +22,8 @@ mod policy;
 #[cfg(test)]
 mod revoke;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;

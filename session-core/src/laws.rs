@@ -203,7 +203,7 @@ pub fn only_reauthentication_moves_the_absolute_deadline(
         prop_assert!(restamped || before.epochs == after.epochs, "law 4: issued anew");
         if let Some(Ok(Decision::Write(write))) = moment.answer {
             let epochs = match command {
-                Some(Command::Restamp { epochs }) => epochs,
+                Some(Command::Restamp { epochs, .. }) => epochs,
                 _ => &before.epochs,
             };
             prop_assert_eq!(&write.record.epochs, epochs, "law 4: the epochs of {:?}", command);

@@ -82,17 +82,18 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use data::{ChangeSet, Data, DataError, DataLimits, EncodedData, JsonError};
 pub use end::{Actor, End, Reason, ReasonCode};
 pub use engine::{
-    Answer, Error, Issued, LoggedIn, Login, LoginTicket, NewSession, Query, Revoked, Session,
-    SessionInfo, SessionPage, Sessions, SessionsBuilder, Swept, Visit,
+    Access, Answer, Erased, Error, Export, Issued, LoggedIn, Login, LoginTicket, NewSession, Proof,
+    Proved, Query, Revoked, Session, SessionInfo, SessionPage, Sessions, SessionsBuilder, Stamped,
+    Swept, Visit,
 };
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventKind};
-pub use lifecycle::State;
+pub use lifecycle::{NeedsReauth, State};
 pub use limits::Limits;
 pub use mark::{Mark, MarkKey, Marks, Raise, RaiseLog, Stamp};
 pub use memory::MemoryStore;
 pub use name::{ClassName, GroupName, NameError, Realm, ScopeName, Subject};
-pub use policy::{Class, OnLimit, Policy, PolicyBuilder, PolicyError, PolicyProblem};
+pub use policy::{Class, OnLimit, Policy, PolicyBuilder, PolicyError, PolicyProblem, Scope};
 pub use random::{Random, RandomError, SystemRandom};
 pub use record::{Authentication, Client, Epochs, Record, ScopeEntry};
 pub use rotation::{OpenedBy, Pending, Previous, Rotation, Salt};

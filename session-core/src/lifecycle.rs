@@ -17,7 +17,7 @@ mod scope;
 
 pub use self::decision::{Command, Decision, Ended, Write};
 pub use self::rotation::{Renewal, renewal};
-pub use self::scope::{ScopeStanding, scope_standing};
+pub use self::scope::{NeedsReauth, ScopeStanding, fresh, may_enter, scope_standing};
 
 use self::rotation::{mint, promote, rotate_hard};
 use self::scope::enter;
@@ -204,14 +204,16 @@ fn rewrite(mut next: Record, command: Command, policy: &Policy, now: Timestamp) 
             EventKind::Reauthenticated
         }
         Command::EnterScope { scope } => {
-            let Some(limits) = policy.scope(&scope) else { return Decision::Nothing };
+            let Some(rules) = policy.scope(&scope) else { return Decision::Nothing };
             detail = Some(("scope", scope.clone()));
-            enter(&mut next, scope, *limits, now);
+            enter(&mut next, scope, rules.limits, now);
             EventKind::ScopeEntered
         }
-        Command::Restamp { epochs } => {
+        Command::Restamp { epochs, secret } => {
             next.epochs = epochs;
-            return Decision::Write(Write::keep(next, policy));
+            let Some(secret) = secret else { return Decision::Write(Write::keep(next, policy)) };
+            rotate_hard(&mut next, secret, now);
+            EventKind::Rotated
         }
         // Data is the application's own affair, and no event.
         Command::Update => return Decision::Write(Write::keep(next, policy)),
@@ -399,7 +401,7 @@ fn touch(record: &Record, slot: u32, last: Timestamp, policy: &Policy, now: Time
     let idle = match slot {
         0 => policy.effective(record).idle_timeout,
         slot => record.scopes.iter().find(|entry| entry.slot == slot).and_then(|entry| {
-            let today = policy.scope(&entry.name).and_then(|limits| limits.idle_timeout);
+            let today = policy.scope(&entry.name).and_then(|scope| scope.limits.idle_timeout);
             stricter(entry.limits.idle_timeout, today)
         }),
     };

@@ -30,7 +30,7 @@ pub struct Policy {
     pub(crate) default_class: ClassName,
     pub(crate) classes: BTreeMap<ClassName, Class>,
     pub(crate) groups: BTreeMap<GroupName, Limits>,
-    pub(crate) scopes: BTreeMap<ScopeName, Limits>,
+    pub(crate) scopes: BTreeMap<ScopeName, Scope>,
     pub(crate) data: DataLimits,
     pub(crate) max_clock_skew: Duration,
     pub(crate) tombstone_retention: Duration,
@@ -68,14 +68,13 @@ impl Policy {
         self.groups.iter()
     }
 
-    /// The scopes, by name. Their rules are those of [`lifecycle`](crate::lifecycle::scope_standing); the engine
-    /// has no call yet that enters one.
-    pub fn scopes(&self) -> impl Iterator<Item = (&ScopeName, &Limits)> {
+    /// The scopes, by name.
+    pub fn scopes(&self) -> impl Iterator<Item = (&ScopeName, &Scope)> {
         self.scopes.iter()
     }
 
-    /// The limits of a scope, if the policy names it.
-    pub fn scope(&self, name: &ScopeName) -> Option<&Limits> {
+    /// The rules of a scope, if the policy names it.
+    pub fn scope(&self, name: &ScopeName) -> Option<&Scope> {
         self.scopes.get(name)
     }
 
@@ -271,6 +270,33 @@ impl Class {
     }
 }
 
+/// The rules of a scope: a session inside a session, for what is sensitive.
+///
+/// ```
+/// use std::time::Duration;
+/// use session_core::{Limits, Scope};
+///
+/// let limits = Limits { idle_timeout: Some(Duration::from_secs(300)), ..Limits::NONE };
+/// let finance = Scope { level: 2, ..Scope::from(limits) };
+/// assert_eq!(finance.max_age, Duration::from_secs(300));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Its timeouts: since the last activity in it, and since it was entered.
+    pub limits: Limits,
+    /// How long ago the holder may have proved who he is when he enters it. Default: 5 minutes.
+    pub max_age: Duration,
+    /// The level that this proof has to have reached. Default: 0, any.
+    pub level: u8,
+}
+
+/// A scope with these timeouts and the defaults for what it takes to enter it.
+impl From<Limits> for Scope {
+    fn from(limits: Limits) -> Self {
+        Self { limits, max_age: minutes(5), level: 0 }
+    }
+}
+
 pub(crate) fn default_touch_interval(idle_timeout: Option<Duration>) -> Duration {
     let minute = Duration::from_secs(60);
     idle_timeout
@@ -306,7 +332,7 @@ pub struct PolicyBuilder {
     default_class: String,
     classes: Vec<(String, Class)>,
     groups: Vec<(String, Limits)>,
-    scopes: Vec<(String, Limits)>,
+    scopes: Vec<(String, Scope)>,
     rest: Policy,
 }
 
@@ -344,11 +370,10 @@ impl PolicyBuilder {
         self
     }
 
-    /// Adds a scope: it needs at least one limit of its own. The engine has no call yet that enters one: see
-    /// [`Policy::scopes`].
+    /// Adds a scope: it needs an idle or an absolute timeout of its own.
     #[must_use]
-    pub fn scope(mut self, name: &str, limits: Limits) -> Self {
-        self.scopes.push((name.to_owned(), limits));
+    pub fn scope(mut self, name: &str, scope: impl Into<Scope>) -> Self {
+        self.scopes.push((name.to_owned(), scope.into()));
         self
     }
 
@@ -405,14 +430,11 @@ impl PolicyBuilder {
                 return Err(PolicyError::new(&key, PolicyProblem::Twice));
             }
         }
-        for (name, limits) in self.scopes {
+        for (name, scope) in self.scopes {
             let key = format!("scopes.{name}");
-            check_limits(&key, &limits)?;
-            if limits == Limits::NONE {
-                return Err(PolicyError::new(&key, PolicyProblem::NoLimit));
-            }
+            check_scope(&key, &scope)?;
             let name = ScopeName::new(&name).map_err(|error| PolicyError::name(&key, error))?;
-            if policy.scopes.insert(name, limits).is_some() {
+            if policy.scopes.insert(name, scope).is_some() {
                 return Err(PolicyError::new(&key, PolicyProblem::Twice));
             }
         }
@@ -451,6 +473,18 @@ pub(crate) fn check_class(key: &str, class: &Class) -> Result<(), PolicyError> {
         }
         _ => Ok(()),
     }
+}
+
+pub(crate) fn check_scope(key: &str, scope: &Scope) -> Result<(), PolicyError> {
+    check_limits(key, &scope.limits)?;
+    longer_than_zero(&join(key, "max_age"), Some(scope.max_age))?;
+    if scope.limits.unclaimed_timeout.is_some() {
+        return Err(PolicyError::new(&join(key, "unclaimed_timeout"), PolicyProblem::NotOfAScope));
+    }
+    if scope.limits == Limits::NONE {
+        return Err(PolicyError::new(key, PolicyProblem::NoLimit));
+    }
+    Ok(())
 }
 
 /// A replaced secret that is good for longer is hardly replaced.
@@ -524,6 +558,9 @@ pub enum PolicyProblem {
     /// A scope has no limit of its own.
     #[error("has no limit")]
     NoLimit,
+    /// A scope is in use from the moment that it is entered.
+    #[error("says nothing of a scope, which is in use as soon as it is entered")]
+    NotOfAScope,
     /// An active user would be logged out for not being recorded.
     #[error("must be shorter than the idle timeout")]
     TouchTooRare,

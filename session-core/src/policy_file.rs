@@ -43,9 +43,11 @@ impl Policy {
     ///     [groups.accounting]              # Members' sessions are limited further.
     ///     idle_timeout = "15m"
     ///
-    ///     [scopes.finance]                 # A session inside a session; nothing in the engine enters one yet.
+    ///     [scopes.finance]                 # A session inside a session. One of the timeouts has to be there.
     ///     idle_timeout = "5m"
     ///     absolute_timeout = "30m"
+    ///     max_age = "5m"                   # How recent a sign-in has to be to enter it. Default: "5m".
+    ///     level = 1                        # And of which level. Default: any.
     ///
     ///     [data]                           # In bytes. These are the defaults.
     ///     key = 128

@@ -10,10 +10,10 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::policy::{check_class, check_limits, join};
+use crate::policy::{check_class, check_limits, check_scope, join};
 use crate::{
     Class, ClassName, DataLimits, GroupName, Limits, NameError, OnLimit, Policy, PolicyError,
-    PolicyProblem, ScopeName,
+    PolicyProblem, Scope, ScopeName,
 };
 
 /// Reads what [`Serialize`] writes and what `from_toml` documents: unknown keys are refused, and everything is
@@ -132,7 +132,7 @@ pub(crate) fn read_policy(tree: &Tree) -> Result<Policy, PolicyError> {
     }
     for (name, path, tree) in fields.tables("scopes")? {
         ScopeName::new(name).map_err(|error| name_error(&path, error))?;
-        builder = builder.scope(name, read_limits(&path, tree)?);
+        builder = builder.scope(name, read_scope(&path, tree)?);
     }
     builder.build()
 }
@@ -158,6 +158,8 @@ const CLASS_KEYS: [&str; 8] = [
     "rotation_interval",
     "rotation_grace",
 ];
+
+const SCOPE_KEYS: [&str; 4] = ["idle_timeout", "absolute_timeout", "max_age", "level"];
 
 const LIMITS_KEYS: [&str; 3] = ["idle_timeout", "absolute_timeout", "unclaimed_timeout"];
 
@@ -223,6 +225,25 @@ fn read_limits(path: &str, tree: &Tree) -> Result<Limits, PolicyError> {
     };
     check_limits(path, &limits)?;
     Ok(limits)
+}
+
+fn read_scope(path: &str, tree: &Tree) -> Result<Scope, PolicyError> {
+    let fields = Fields::of(path, tree, &SCOPE_KEYS)?;
+    let limits = Limits {
+        idle_timeout: fields.duration("idle_timeout")?,
+        absolute_timeout: fields.duration("absolute_timeout")?,
+        unclaimed_timeout: None,
+    };
+    let mut scope = Scope::from(limits);
+    if let Some(age) = fields.duration("max_age")? {
+        scope.max_age = age;
+    }
+    if let Some((path, tree)) = fields.get("level") {
+        let level = whole(&path, tree)?;
+        scope.level = u8::try_from(level).map_err(|_| form(&path, "is too large"))?;
+    }
+    check_scope(path, &scope)?;
+    Ok(scope)
 }
 
 fn read_data(path: &str, tree: &Tree) -> Result<DataLimits, PolicyError> {
@@ -475,6 +496,19 @@ impl Serialize for Class {
             map.serialize_entry("rotation_interval", &Text(interval))?;
         }
         map.serialize_entry("rotation_grace", &Text(self.rotation_grace))?;
+        map.end()
+    }
+}
+
+/// As it stands in a policy.
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        serialize_limits(&self.limits, &mut map)?;
+        map.serialize_entry("max_age", &Text(self.max_age))?;
+        if self.level > 0 {
+            map.serialize_entry("level", &self.level)?;
+        }
         map.end()
     }
 }

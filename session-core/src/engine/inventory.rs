@@ -99,7 +99,7 @@ pub struct SessionInfo {
 }
 
 impl SessionInfo {
-    fn of(record: Record, stands: Standing) -> Self {
+    pub(super) fn of(record: Record, stands: Standing) -> Self {
         let (state, deadlines, end) = match stands {
             Standing::Live { state, deadlines } => (state, Some(deadlines), None),
             Standing::Ended(end) => (end.state(), None, Some(end)),

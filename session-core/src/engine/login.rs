@@ -36,6 +36,17 @@ impl LoginTicket {
     pub fn subject(&self) -> &Subject {
         &self.subject
     }
+
+    /// Whether it was drawn in this realm, for this subject.
+    pub(super) fn is_of(&self, realm: &Realm, subject: Option<&Subject>) -> bool {
+        self.realm == *realm && subject == Some(&self.subject)
+    }
+
+    /// Whether what was verified since it was drawn still holds: nothing has been revoked.
+    pub(super) fn holds_under(&self, marks: &Marks) -> bool {
+        let epochs = |marks: &Marks| (marks.realm.epoch, marks.subject.epoch);
+        epochs(&self.marks) == epochs(marks)
+    }
 }
 
 /// How somebody signs in, and what his session is to be.
@@ -181,7 +192,7 @@ impl Sessions {
     /// The policy does not name the class; the data is larger than it allows; a session that counts is of a
     /// newer format than this version reads; the store or the source of randomness fails.
     pub async fn login(&self, ticket: &LoginTicket, login: Login) -> Result<LoggedIn, Error> {
-        if ticket.realm != *self.realm() {
+        if !ticket.is_of(self.realm(), Some(&ticket.subject)) {
             return Ok(LoggedIn::CredentialsChanged);
         }
         let policy = self.policy();
@@ -190,8 +201,7 @@ impl Sessions {
         let patience = self.patience();
         loop {
             let marks = self.store().marks(self.realm(), Some(&ticket.subject)).await?;
-            let epochs = |marks: &Marks| (marks.realm.epoch, marks.subject.epoch);
-            if epochs(&marks) != epochs(&ticket.marks) {
+            if !ticket.holds_under(&marks) {
                 return Ok(LoggedIn::CredentialsChanged);
             }
             let fence = Fence { subject: ticket.subject.clone(), version: marks.subject.version };

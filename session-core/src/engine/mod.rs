@@ -1,11 +1,15 @@
 //! The engine: the only place that reads the clock, draws randomness, or tries again.
 
+mod erase;
 mod inventory;
 mod issue;
 mod login;
+mod prove;
 mod resume;
 mod revoke;
+mod scope;
 mod session;
+mod stamp;
 mod sweep;
 mod update;
 
@@ -13,12 +17,16 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+pub use erase::{Erased, Export};
 pub use inventory::{Query, SessionInfo, SessionPage};
 pub use issue::{Issued, NewSession};
 pub use login::{LoggedIn, Login, LoginTicket};
+pub use prove::{Proof, Proved};
 pub use resume::Visit;
 pub use revoke::Revoked;
+pub use scope::Access;
 pub use session::Session;
+pub use stamp::Stamped;
 pub use sweep::Swept;
 
 use crate::clock::Patience;

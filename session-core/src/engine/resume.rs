@@ -29,6 +29,10 @@ impl Visit {
         self
     }
 
+    pub(super) fn is_passive(self) -> bool {
+        self.passive
+    }
+
     /// By a request whose response can carry no new token, such as the opening of a websocket: it is sent none.
     #[must_use]
     pub fn keeping_token(mut self) -> Self {

@@ -186,7 +186,7 @@ impl Sessions {
                 match decide(
                     &stored.record,
                     &stored.marks,
-                    Command::Restamp { epochs },
+                    Command::Restamp { epochs, secret: None },
                     &policy,
                     now,
                 ) {
@@ -214,6 +214,6 @@ impl Sessions {
 }
 
 /// Checks a reason before anything is read: what time brings cannot be told of what time has not ended.
-fn check(reason: &Reason) -> Result<(), Error> {
+pub(super) fn check(reason: &Reason) -> Result<(), Error> {
     if reason.revokes() { Ok(()) } else { Err(Error::NotARevocation(reason.clone())) }
 }

@@ -114,7 +114,7 @@ impl Sessions {
 
     /// Ends what has ended by `by`, and reschedules what still lives. Answers how many rows count: damaged ones
     /// stay where they are, and if they counted, as many as the limit would block what is behind them for ever.
-    async fn settle_rows(
+    pub(super) async fn settle_rows(
         &self,
         rows: Vec<Row>,
         by: Timestamp,

@@ -226,8 +226,9 @@ impl Life {
             Act::Revoke(reason) => {
                 Command::Revoke { reason: reason.clone(), actor: Actor::Subject }
             }
-            Act::RaiseSubject { keep: true, .. } if subject => Command::Restamp {
+            Act::RaiseSubject { keep: true, skew } if subject => Command::Restamp {
                 epochs: Epochs { realm: self.record.epochs.realm, ..self.raised_subject() },
+                secret: (*skew > 0).then(|| self.secret()),
             },
             _ => return None,
         })
@@ -434,7 +435,7 @@ fn reshaped(policy: &Policy, limits: impl Fn(&Limits) -> Limits) -> Policy {
     let mut policy = policy.clone();
     policy.classes.values_mut().for_each(|known| *known = class(known));
     policy.groups.values_mut().for_each(|known| *known = limits(known));
-    policy.scopes.values_mut().for_each(|known| *known = limits(known));
+    policy.scopes.values_mut().for_each(|known| known.limits = limits(&known.limits));
     policy
 }
 

@@ -93,7 +93,7 @@ pub(crate) fn scope_fate(
 ) -> Option<(Timestamp, Reason)> {
     let now = [seen(record, now), entry.entered_at, entry.last_seen_at].into_iter().max()?;
     let today = policy.scope(&entry.name)?;
-    let limits = [entry.limits, *today];
+    let limits = [entry.limits, today.limits];
     let absolute = limits.iter().filter_map(|limits| limits.absolute_timeout).min();
     let idle = limits.iter().filter_map(|limits| limits.idle_timeout).min();
     let absolute = deadline(entry.entered_at, absolute).map(|at| (at, 0, Reason::AbsoluteTimeout));

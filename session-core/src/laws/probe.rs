@@ -14,7 +14,7 @@ pub(crate) fn instants(life: &Life) -> Vec<Timestamp> {
     let marks = life.marks();
     let raises = [marks.realm.raise, marks.subject.raise].into_iter().flatten();
     let entries = record.scopes.iter().flat_map(|entry| {
-        let today = life.policy.scope(&entry.name).copied().unwrap_or(Limits::NONE);
+        let today = life.policy.scope(&entry.name).map_or(Limits::NONE, |scope| scope.limits);
         let limits = entry.limits.min(today);
         [
             limits.idle_timeout.map(|limit| entry.last_seen_at + limit),

@@ -24,7 +24,12 @@ pub fn secrets_follow_one_another(policy: &Policy, trace: &super::Trace) -> Test
         }
         let hard = matches!(
             moment.command,
-            Some(Command::Rotate { .. } | Command::StepUp { .. } | Command::Reauthenticate { .. })
+            Some(
+                Command::Rotate { .. }
+                    | Command::StepUp { .. }
+                    | Command::Reauthenticate { .. }
+                    | Command::Restamp { secret: Some(_), .. }
+            )
         );
         let soft = matches!(moment.command, Some(Command::Mint { .. } | Command::Promote));
         let (before, after) = (moment.before, &moment.life.record);
@@ -51,7 +56,8 @@ fn the_write_is_right(moment: &Moment<'_>, record: &Record) -> TestCaseResult {
         Some(
             Command::Rotate { secret }
             | Command::StepUp { secret, .. }
-            | Command::Reauthenticate { secret, .. },
+            | Command::Reauthenticate { secret, .. }
+            | Command::Restamp { secret: Some(secret), .. },
         ) => {
             let fresh = Rotation {
                 generation: before.rotation.generation.wrapping_add(1),

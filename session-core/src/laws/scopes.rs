@@ -39,11 +39,11 @@ pub fn what_is_within_is_only_stricter(policy: &Policy, trace: &Trace) -> TestCa
         match (command, moment.answer) {
             (Some(Command::EnterScope { scope }), Some(Ok(decision))) => {
                 match (life.policy.scope(scope), decision) {
-                    (Some(limits), Decision::Write(write)) => {
+                    (Some(rules), Decision::Write(write)) => {
                         let entry = write.record.scope(scope);
                         let now = oracle::seen(before, life.now);
                         prop_assert!(
-                            entry.is_some_and(|entry| entry.limits == *limits
+                            entry.is_some_and(|entry| entry.limits == rules.limits
                                 && entry.entered_at == now
                                 && entry.last_seen_at == now
                                 && entry.slot == before.next_slot),
@@ -51,8 +51,8 @@ pub fn what_is_within_is_only_stricter(policy: &Policy, trace: &Trace) -> TestCa
                             entry
                         );
                     }
-                    (limits, decision) => {
-                        let nothing = limits.is_none() && matches!(decision, Decision::Nothing);
+                    (rules, decision) => {
+                        let nothing = rules.is_none() && matches!(decision, Decision::Nothing);
                         prop_assert!(nothing, "law 8: {:?} on a scope that is none", decision);
                     }
                 }

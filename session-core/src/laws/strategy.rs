@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use crate::{
     Actor, Authentication, Class, ClassName, Client, DataLimits, End, Epochs, GroupName, Limits,
-    OnLimit, Pending, Policy, Previous, Reason, Record, Rotation, Salt, ScopeEntry, ScopeName,
-    SecretHash, SessionId, Subject, Timestamp,
+    OnLimit, Pending, Policy, Previous, Reason, Record, Rotation, Salt, Scope, ScopeEntry,
+    ScopeName, SecretHash, SessionId, Subject, Timestamp,
 };
 
 /// Policies: one to three classes, with and without idle timeouts, groups and scopes.
@@ -42,8 +42,14 @@ pub fn any_policy() -> impl Strategy<Value = Policy> {
         for (name, limits) in &groups {
             builder = builder.group(name, *limits);
         }
-        for (name, limits) in scopes.iter().filter(|(_, limits)| **limits != Limits::NONE) {
-            builder = builder.scope(name, *limits);
+        let scopes = scopes
+            .iter()
+            .map(|(name, limits)| (name, Limits { unclaimed_timeout: None, ..*limits }))
+            .filter(|(_, limits)| *limits != Limits::NONE);
+        for (name, limits) in scopes {
+            let max_age = data.1 as u64;
+            let scope = Scope { max_age: Duration::from_millis(max_age), ..Scope::from(limits) };
+            builder = builder.scope(name, scope);
         }
         match builder.build() {
             Ok(policy) => policy,

@@ -73,6 +73,8 @@ pub enum Command {
     Restamp {
         /// The epochs of the raised marks.
         epochs: Epochs,
+        /// The hash of a new secret, if it gets one: at once the only one.
+        secret: Option<SecretHash>,
     },
     /// It is ended on purpose.
     Revoke {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::laws::any_policy;
-use crate::{Class, ClassName, DataLimits, GroupName, Limits, OnLimit, ScopeName};
+use crate::{Class, ClassName, DataLimits, GroupName, Limits, OnLimit, Scope, ScopeName};
 
 const NOT_A_DURATION: &str = "must be a duration such as \"30m\" or a whole number of seconds, not";
 const NO_DURATION: &str = "is no duration such as \"30m\" or \"1h 30m\":";
@@ -52,7 +52,8 @@ fn every_key_is_read() {
         [scopes.finance]
         idle_timeout = "5m"
         absolute_timeout = "30m"
-        unclaimed_timeout = 60
+        max_age = 60
+        level = 2
         [data]
         total = 1024
         "#,
@@ -70,8 +71,9 @@ fn every_key_is_read() {
     let finance = Limits {
         idle_timeout: Some(secs(300)),
         absolute_timeout: Some(secs(1_800)),
-        unclaimed_timeout: Some(secs(60)),
+        ..Limits::NONE
     };
+    let finance = Scope { max_age: secs(60), level: 2, ..Scope::from(finance) };
     let expected = Policy::builder()
         .default_class("till")
         .class("till", till)
@@ -192,6 +194,16 @@ fn errors_of_the_rest_name_key_and_place() {
         ("[groups.a]\ntouch_interval = 1", format!("line 4, column 1: groups.a.touch_interval: {LIMITS_KEYS}")),
         ("[groups]\na = 1", "line 4, column 1: groups.a: must be a table, not a number".to_owned()),
         ("[scopes.a]", "line 3, column 9: scopes.a: has no limit".to_owned()),
+        (
+            "[scopes.a]\nunclaimed_timeout = 5",
+            "line 4, column 1: scopes.a.unclaimed_timeout: is not known here: known are idle_timeout, \
+             absolute_timeout, max_age, level"
+                .to_owned(),
+        ),
+        (
+            "[scopes.a]\nidle_timeout = 5\nlevel = 256",
+            "line 5, column 1: scopes.a.level: is too large".to_owned(),
+        ),
         ("[scopes.\"a b\"]", "line 3, column 9: scopes.\"a b\": a name cannot hold the character ' '".to_owned()),
         ("[data]\nkey = 0", "line 4, column 1: data.key: must be at least 1".to_owned()),
         (

@@ -6,6 +6,8 @@ mod conflicts;
 #[cfg(test)]
 mod cost;
 #[cfg(test)]
+mod erase;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod history;
@@ -20,9 +22,15 @@ mod login;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod prove;
+#[cfg(test)]
 mod revoke;
 #[cfg(test)]
 mod rotation;
+#[cfg(test)]
+mod scope;
+#[cfg(test)]
+mod stamp;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub(crate) async fn sign_in(
         return again(StatusCode::UNAUTHORIZED, "That user name or password is wrong.".to_owned())
             .await;
     };
-    let login = Login::new("password").level(1).level(1).client(client);
+    let login = Login::new("password").level(1).client(client);
     match exchange.login(&ticket, login, &CARRIED).await? {
         LoggedIn::Issued(..) => {
             let forget = [Name::SignIn, Name::Notice].map(|name| portal.set_cookie(name, "", 0));

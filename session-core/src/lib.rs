@@ -43,6 +43,7 @@
 //! | `toml` | policies from TOML files |
 //! | `conformance` | the contract of a store as a test kit |
 //! | `proptest` | strategies and the laws as functions |
+//! | `tracing` | what happened as events of the crate `tracing` |
 #![cfg_attr(not(test), warn(clippy::expect_used))]
 
 mod change;
@@ -81,10 +82,12 @@ pub use change::{
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use data::{ChangeSet, Data, DataError, DataLimits, EncodedData, JsonError};
 pub use end::{Actor, End, Reason, ReasonCode};
+#[cfg(feature = "tracing")]
+pub use engine::Tracing;
 pub use engine::{
-    Access, Answer, Erased, Error, Export, Issued, LoggedIn, Login, LoginTicket, NewSession, Proof,
-    Proved, Query, Revoked, Session, SessionInfo, SessionPage, Sessions, SessionsBuilder, Stamped,
-    Swept, Visit,
+    Access, Answer, Erased, Error, Export, Hook, Issued, LoggedIn, Login, LoginTicket, NewSession,
+    Proof, Proved, Query, Revoked, Session, SessionInfo, SessionPage, Sessions, SessionsBuilder,
+    Stamped, Swept, Visit,
 };
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventKind};

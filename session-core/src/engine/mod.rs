@@ -1,6 +1,7 @@
 //! The engine: the only place that reads the clock, draws randomness, or tries again.
 
 mod erase;
+mod hook;
 mod inventory;
 mod issue;
 mod login;
@@ -18,6 +19,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use erase::{Erased, Export};
+pub use hook::Hook;
+#[cfg(feature = "tracing")]
+pub use hook::Tracing;
 pub use inventory::{Query, SessionInfo, SessionPage};
 pub use issue::{Issued, NewSession};
 pub use login::{LoggedIn, Login, LoginTicket};
@@ -29,6 +33,7 @@ pub use session::Session;
 pub use stamp::Stamped;
 pub use sweep::Swept;
 
+use self::hook::Hooks;
 use crate::clock::Patience;
 use crate::lifecycle::{Ended, Write};
 use crate::store::{Outcome, Stored, Touch, Touched};
@@ -74,6 +79,7 @@ struct Inner {
     random: Arc<dyn Random>,
     realm: Realm,
     patience: Duration,
+    hooks: Hooks,
 }
 
 impl Sessions {
@@ -92,6 +98,7 @@ impl Sessions {
                 random: Arc::new(SystemRandom),
                 realm: Realm::default(),
                 patience: Duration::from_secs(10),
+                hooks: Hooks::default(),
             },
         }
     }
@@ -115,6 +122,12 @@ impl Sessions {
     /// The time by the engine's clock.
     pub fn now(&self) -> Timestamp {
         self.inner.clock.now()
+    }
+
+    /// How often, since this engine was built, a right id came with a secret that was none of its session's. A
+    /// number that grows is somebody who tries.
+    pub fn wrong_secrets(&self) -> u64 {
+        self.inner.hooks.wrong_secrets()
     }
 
     fn store(&self) -> &dyn SessionStore {
@@ -145,10 +158,12 @@ impl Sessions {
         secret: &SecretHash,
     ) -> Result<Option<(Stored, OpenedBy)>, Error> {
         let stored = self.store().load(self.realm(), id).await?;
-        Ok(stored.and_then(|stored| {
-            let by = stored.record.opened_by(secret)?;
-            Some((stored, by))
-        }))
+        let Some(stored) = stored else { return Ok(None) };
+        let by = stored.record.opened_by(secret);
+        if by.is_none() {
+            self.inner.hooks.wrong_secret(id);
+        }
+        Ok(by.map(|by| (stored, by)))
     }
 
     /// Finds a session again for who holds a handle of it: `None` if there is no such session, or if it has been
@@ -164,7 +179,12 @@ impl Sessions {
         let mut unknown = None;
         for _ in 0..RESENDS {
             match self.store().commit(self.realm(), change).await {
-                Ok(outcome) => return Ok(Sent { outcome, after_unknown: unknown }),
+                Ok(outcome) => {
+                    if outcome.is_applied() {
+                        self.inner.hooks.tell(change);
+                    }
+                    return Ok(Sent { outcome, after_unknown: unknown });
+                }
                 Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => {
                     unknown = Some(error);
                 }
@@ -328,6 +348,13 @@ impl SessionsBuilder {
     #[must_use]
     pub fn realm(mut self, realm: Realm) -> Self {
         self.inner.realm = realm;
+        self
+    }
+
+    /// Adds one who is told of what happened.
+    #[must_use]
+    pub fn hook(mut self, hook: impl Hook) -> Self {
+        self.inner.hooks.add(hook);
         self
     }
 

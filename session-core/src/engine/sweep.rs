@@ -177,7 +177,14 @@ impl Sessions {
         swept: &mut Swept,
     ) -> Result<Vec<Option<Outcome>>, Error> {
         match self.store().commit_each(self.realm(), changes).await {
-            Ok(outcomes) => return Ok(outcomes.into_iter().map(Some).collect()),
+            Ok(outcomes) => {
+                for (change, outcome) in changes.iter().zip(&outcomes) {
+                    if outcome.is_applied() {
+                        self.inner.hooks.tell(change);
+                    }
+                }
+                return Ok(outcomes.into_iter().map(Some).collect());
+            }
             Err(error) if changes.len() == 1 || !is_of_a_row(error.kind()) => {
                 return Err(error.into());
             }

@@ -12,6 +12,8 @@ mod faults;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod hooks;
+#[cfg(test)]
 mod interleavings;
 #[cfg(test)]
 mod inventory;

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{RUNTIME, Schema, client, insert, realm, record, run};
-use session_core::store::{Cursor, EventPage, EventQuery, Events, Order};
 use session_core::SessionStore;
+use session_core::store::{Cursor, EventPage, EventQuery, Events, Order};
 use session_postgres::PostgresStore;
 
 const WRITERS: usize = 16;

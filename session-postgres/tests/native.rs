@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{
-    START, Schema, change, client, insert, login, realm, record, record_of, revocation, run, subject,
-    touch,
+    START, Schema, change, client, insert, login, realm, record, record_of, revocation, run,
+    subject, touch,
 };
 use session_core::store::{EventQuery, ListQuery, Outcome, Touched};
 use session_core::{
@@ -99,7 +99,8 @@ impl<F: Future> Future for Cut<F> {
 #[test]
 fn dropped_calls_leave_no_transaction_open() {
     let schema = Schema::new();
-    let url = common::with_option(&common::server_url(), &format!("application_name={}", schema.name));
+    let url =
+        common::with_option(&common::server_url(), &format!("application_name={}", schema.name));
     // One connection: if any call kept it, the next would wait for ever.
     let options = schema.options_of(&url).max_connections(NonZeroUsize::MIN);
     run(async {
@@ -139,7 +140,8 @@ fn a_batch_that_is_full_of_conflicts_leaves_no_mark_behind() {
         let outcomes = store.commit_each(&realm(), &late).await.unwrap();
         let fenced = |name| Outcome::Fenced(MarkKey::Subject(subject(name)));
         assert_eq!(outcomes, [fenced("alice"), fenced("bob")]);
-        let left = client().await.query_one(&schema.named("SELECT count(*) FROM $S.marks"), &[]).await;
+        let left =
+            client().await.query_one(&schema.named("SELECT count(*) FROM $S.marks"), &[]).await;
         assert_eq!(left.unwrap().get::<_, i64>(0), 0, "what was made to be locked is gone");
     });
 }
@@ -153,8 +155,7 @@ fn numbers_beyond_a_bigint_are_refused() {
         record.epochs.realm = u64::MAX;
         let refused = store.commit(&realm(), &change().insert(record, None)).await.unwrap_err();
         assert_eq!(refused.kind(), StoreErrorKind::Invalid, "{refused}");
-        let write =
-            MarkWrite { key: MarkKey::Realm, expected: u64::MAX, raise: None, stamp: None };
+        let write = MarkWrite { key: MarkKey::Realm, expected: u64::MAX, raise: None, stamp: None };
         let outcome = store.commit(&realm(), &change().mark(write)).await.unwrap();
         assert_eq!(outcome, Outcome::Fenced(MarkKey::Realm), "it is the version of no mark");
     });

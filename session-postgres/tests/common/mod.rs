@@ -9,8 +9,9 @@ use std::time::Duration;
 use session_core::conformance::{BoxFuture, Harness, Runner};
 use session_core::store::Touch;
 use session_core::{
-    Actor, Change, ChangeId, ClassName, DataWrite, EncodedData, End, Event, EventKind, Fence, Limits,
-    Realm, Reason, Record, Replacement, SecretHash, SessionId, Subject, SystemRandom, Timestamp,
+    Actor, Change, ChangeId, ClassName, DataWrite, EncodedData, End, Event, EventKind, Fence,
+    Limits, Realm, Reason, Record, Replacement, SecretHash, SessionId, Subject, SystemRandom,
+    Timestamp,
 };
 use session_postgres::{PostgresOptions, PostgresStore};
 use tokio::runtime::Runtime;
@@ -78,7 +79,7 @@ impl Schema {
 
     /// The text of statements in which `$S` stands for the schema.
     pub(crate) fn named(&self, sql: &str) -> String {
-        sql.replace("$S", &format!("\"{}\"", self.name))
+        sql.replace("$S", &format!("\"{}\"", self.name.replace('"', "\"\"")))
     }
 
     /// A harness whose stores have four connections, so that many tests at once fit the server.
@@ -86,7 +87,9 @@ impl Schema {
         let four = std::num::NonZeroUsize::new(4).unwrap();
         let options = options.clone().max_connections(four);
         let store = run(PostgresStore::open_with(&options)).unwrap();
-        let damage = self.named("UPDATE $S.sessions SET class = 'two words' WHERE realm = $1 AND id = $2::text::uuid");
+        let damage = self.named(
+            "UPDATE $S.sessions SET class = 'two words' WHERE realm = $1 AND id = $2::text::uuid",
+        );
         Harness::new(store).with_runner(OnTokio).keeping(self).corruptible(move |realm, id| {
             let damage = damage.clone();
             async move {
@@ -102,9 +105,8 @@ impl Drop for Schema {
     fn drop(&mut self) {
         let sql = self.named("DROP SCHEMA IF EXISTS $S CASCADE");
         // It may be dropped where a runtime runs already.
-        let gone = std::thread::spawn(move || {
-            run(async { client().await.batch_execute(&sql).await })
-        });
+        let gone =
+            std::thread::spawn(move || run(async { client().await.batch_execute(&sql).await }));
         gone.join().unwrap().unwrap();
     }
 }

@@ -13,6 +13,7 @@ mod migrate;
 mod open;
 mod options;
 mod purge;
+mod reserve;
 mod rows;
 mod scan;
 mod shared;

@@ -3,6 +3,7 @@
 
 mod commit;
 mod copy;
+mod digest;
 mod error;
 mod events;
 mod files;

@@ -5,21 +5,22 @@ use std::sync::Arc;
 use session_core::{StoreError, StoreErrorKind};
 use sled::Db;
 
+use crate::digest::Tip;
 use crate::error::{self, Fault, guarded};
 use crate::files::Files;
 use crate::flush::{self, Failure, Flusher};
 use crate::reserve::{Reserve, no_room};
 use crate::shared::Shared;
-use crate::view::{self, Pending, Writes};
+use crate::view::{self, Pending, View, Writes};
 use crate::writer::{Done, Job};
-use crate::{keys, migrate, open, rows};
+use crate::{keys, migrate, open};
 
 /// Carries out groups of writes, one after the other.
 pub(crate) struct Transactions {
     shared: Arc<Shared>,
     flusher: Flusher,
-    /// The number of the last batch that is durable.
-    batch: u64,
+    /// The last batch that is durable.
+    tip: Tip,
     /// A batch of which nobody knows whether it was carried out, since the database cannot be opened.
     open_question: Option<Question>,
     reserve: Reserve,
@@ -46,12 +47,10 @@ enum Verdict {
 impl Transactions {
     pub(crate) fn new(shared: &Arc<Shared>, files: Files) -> Result<Self, StoreError> {
         let path = &shared.options.path;
-        let batch = shared
-            .read(|view| Ok(migrate::last_batch(path, view.tree)?))
-            .map_err(|failed| failed.error)?;
+        let tip = shared.read(Tip::of).map_err(|failed| failed.error)?;
         let flusher = Flusher::start(path, files)?;
         let reserve = Reserve::new(path);
-        Ok(Self { shared: Arc::clone(shared), flusher, batch, open_question: None, reserve })
+        Ok(Self { shared: Arc::clone(shared), flusher, tip, open_question: None, reserve })
     }
 
     /// One batch and one flush for the whole group. A member that cannot be carried out fails alone, before
@@ -72,10 +71,9 @@ impl Transactions {
         if writes.is_empty() {
             return answer(group, done);
         }
-        let batch = self.batch + 1;
         if durable {
-            let number = rows::seal(keys::BATCH, &[&batch.to_be_bytes()]);
-            writes.insert(keys::BATCH.to_vec(), Some(number.into()));
+            // What stands there before is asked for with the rest.
+            writes.insert(keys::BATCH.to_vec(), None);
         }
         let before = match guarded(|| view::before(&db, &writes)) {
             Ok(before) => before,
@@ -88,7 +86,11 @@ impl Transactions {
             }
             Err(_) => return group.into_iter().for_each(|job| self.carry_out(vec![job])),
         };
-        match self.write(&db, &writes, before, durable.then_some(batch)) {
+        let tip = durable.then(|| self.tip.after(&writes, &before));
+        if let Some(tip) = tip {
+            writes.insert(keys::BATCH.to_vec(), Some(tip.seal().into()));
+        }
+        match self.write(&db, &writes, before, tip) {
             Ok(()) => answer(group, done),
             Err(failure) => {
                 // No handle may be left when the database is closed.
@@ -138,26 +140,26 @@ impl Transactions {
         (pending.into_writes(), done)
     }
 
-    /// Applies a batch, and makes it durable if it has a number. Until then, readers see what was before.
+    /// Applies a batch, and makes it durable if it has a tip. Until then, readers see what was before.
     fn write(
         &mut self,
         db: &Db,
         writes: &Writes,
         before: Writes,
-        number: Option<u64>,
+        tip: Option<Tip>,
     ) -> Result<(), Failure> {
         let batch = view::batch(writes);
         self.shared.change(|state| {
             state.before = before;
             guarded(|| Ok(db.apply_batch(batch)?)).map_err(Failure::Sled)?;
-            if number.is_none() {
+            if tip.is_none() {
                 state.before.clear();
             }
             Ok(())
         })?;
-        if let Some(number) = number {
-            self.flusher.flush(db, number)?;
-            self.batch = number;
+        if let Some(tip) = tip {
+            self.flusher.flush(db, tip.number)?;
+            self.tip = tip;
             let before = self.shared.change(|state| std::mem::take(&mut state.before));
             drop(before);
         }
@@ -230,12 +232,14 @@ impl Transactions {
             Some(question) => guarded(|| question.answer(&db)),
         };
         let carried_out = carried_out.map_err(|fault| fault.tell(&path))?;
-        let number = migrate::last_batch(&path, &db)?;
-        if let Err(failure) = self.flusher.flush(&db, number) {
+        let nothing = Writes::new();
+        let view = View { tree: &db, over: &nothing };
+        let tip = guarded(|| Tip::of(view)).map_err(|fault| fault.tell(&path))?;
+        if let Err(failure) = self.flusher.flush(&db, tip.number) {
             flush::close(db);
             return Err(self.failed(&failure));
         }
-        self.batch = number;
+        self.tip = tip;
         self.open_question = None;
         self.shared.change(|state| {
             state.before.clear();

@@ -235,6 +235,14 @@ impl Transactions {
         let nothing = Writes::new();
         let view = View { tree: &db, over: &nothing };
         let tip = guarded(|| Tip::of(view)).map_err(|fault| fault.tell(&path))?;
+        if tip.number < self.tip.number {
+            flush::close(db);
+            return Err(error::at(
+                StoreErrorKind::Corrupt,
+                &path,
+                "it lacks what was acknowledged; restore it from a copy",
+            ));
+        }
         if let Err(failure) = self.flusher.flush(&db, tip.number) {
             flush::close(db);
             return Err(self.failed(&failure));

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use session_core::store::{BadRow, Stored, StoredEvent};
 use session_core::{
     Actor, ChangeId, ClassName, Client, EncodedData, End, Epochs, Event, EventKind, Limits, Mark,
-    Marks, RaiseLog, Reason, Record, ScopeEntry, ScopeName, SecretHash, SessionId, Stamp,
-    StoreError, StoreErrorKind, Subject, Timestamp,
+    Marks, Pending, Previous, RaiseLog, Reason, Record, Rotation, Salt, ScopeEntry, ScopeName,
+    SecretHash, SessionId, Stamp, StoreError, StoreErrorKind, Subject, Timestamp,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -19,7 +19,9 @@ pub(crate) const FORMAT: i32 = 1;
 
 /// What [`stored`] reads, but for the data: of the session `s`, the marks `r` and `m`, and the realm `f`. A raise is
 /// read only where it has ended the session.
-pub(crate) const STORED: &str = "s.id, s.format, s.version, s.secret_hash, s.subject, s.class, s.realm_epoch, \
+pub(crate) const STORED: &str = "s.id, s.format, s.version, s.secret_hash, \
+     s.generation, s.rotated_at, s.pending_hash, s.pending_salt, s.pending_at, s.previous_hash, s.retired_at, \
+     s.subject, s.class, s.realm_epoch, \
      s.subject_epoch, s.idle_timeout_ms, s.absolute_timeout_ms, s.unclaimed_timeout_ms, s.created_at, \
      s.activated_at, s.reauthenticated_at, s.seen_at, s.due_at, s.next_slot, s.end_reason, s.end_actor, \
      s.ended_at, s.end_observed_at, s.purge_at, s.address, s.agent, s.device, s.group_names, \
@@ -51,6 +53,7 @@ fn session(
     let version = columns.version()?;
     let secret = columns.value::<&[u8]>()?;
     let secret = secret.try_into().map_err(|_| columns.bad("it has not 32 bytes"))?;
+    let rotation = rotation(columns)?;
     let subject = columns.parsed_if_any(Subject::new)?;
     let class = columns.parsed(ClassName::new)?;
     let epochs = Epochs { realm: columns.number()?, subject: columns.number()? };
@@ -77,6 +80,7 @@ fn session(
     record.authentications = columns.json()?;
     record.scopes = scopes(columns)?;
     record.epochs = epochs;
+    record.rotation = rotation;
     let realm = mark(columns, epochs.realm, &mut logs.realm)?.unwrap_or_default();
     let own = mark(columns, epochs.subject, &mut logs.subject)?;
     let floor = columns.version_if_any()?.unwrap_or(0);
@@ -90,6 +94,31 @@ fn session(
         false => None,
     };
     Ok(Stored { record, version, data, marks: Marks { realm, subject: own } })
+}
+
+fn rotation(columns: &mut Columns<'_>) -> Result<Rotation, StoreError> {
+    let generation = u32::try_from(columns.value::<i64>()?)
+        .map_err(|_| columns.bad("it is no number of hard rotations"))?;
+    let rotated_at = columns.instant_if_any()?;
+    let (secret, salt) = (columns.bytes_if_any()?, columns.bytes_if_any()?);
+    let pending = match (secret, salt, columns.instant_if_any()?) {
+        (Some(secret), Some(salt), Some(minted_at)) => Some(Pending {
+            secret: SecretHash::from_bytes(secret),
+            salt: Salt::from_bytes(salt),
+            minted_at,
+        }),
+        (None, None, None) => None,
+        _ => return Err(columns.bad("half a secret to come")),
+    };
+    let secret = columns.bytes_if_any()?;
+    let previous = match (secret, columns.instant_if_any()?) {
+        (Some(secret), Some(retired_at)) => {
+            Some(Previous { secret: SecretHash::from_bytes(secret), retired_at })
+        }
+        (None, None) => None,
+        _ => return Err(columns.bad("half a secret before")),
+    };
+    Ok(Rotation { generation, rotated_at, pending, previous })
 }
 
 fn unknown_format(id: SessionId, format: i32) -> StoreError {
@@ -334,6 +363,12 @@ impl<'a> Columns<'a> {
 
     fn instant_if_any(&mut self) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.value::<Option<i64>>()?.map(Timestamp::from_millis))
+    }
+
+    fn bytes_if_any(&mut self) -> Result<Option<[u8; 32]>, StoreError> {
+        let Some(bytes) = self.value::<Option<&[u8]>>()? else { return Ok(None) };
+        let bytes = bytes.try_into().map_err(|_| self.bad("it has not 32 bytes"))?;
+        Ok(Some(bytes))
     }
 
     fn duration(&mut self) -> Result<Option<Duration>, StoreError> {

@@ -14,6 +14,13 @@ CREATE TABLE sessions (
     version              bigint NOT NULL,  -- moves with every replacement
     change_id            uuid NOT NULL,    -- of the change that wrote the row last
     secret_hash          bytea NOT NULL,   -- SHA-256; the secret itself is nowhere
+    generation           bigint NOT NULL,  -- moves when the secret is replaced at once
+    rotated_at           bigint,           -- since when the secret is the current one
+    pending_hash         bytea,            -- of the secret to come, once it is minted
+    pending_salt         bytea,            -- what it is derived with
+    pending_at           bigint,
+    previous_hash        bytea,            -- of the secret before
+    retired_at           bigint,
     subject              text COLLATE "C", -- NULL while anonymous
     class                text NOT NULL,
     realm_epoch          bigint NOT NULL,  -- ended if older than that of the realm's mark

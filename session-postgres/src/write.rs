@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use session_core::store::Outcome;
 use session_core::{
-    Change, ChangeId, DataWrite, EncodedData, Event, MarkKey, MarkWrite, Reason, Record,
-    Replacement, StoreError, StoreErrorKind, Subject, Timestamp,
+    Change, ChangeId, DataWrite, EncodedData, Event, MarkKey, MarkWrite, Pending, Previous, Reason,
+    Record, Replacement, Rotation, StoreError, StoreErrorKind, Subject, Timestamp,
 };
 use uuid::Uuid;
 
@@ -117,6 +117,18 @@ fn session(
     set(&mut row, "version", Some(version));
     set(&mut row, "change_id", Some(uuid_of(change).to_string()));
     set(&mut row, "secret_hash", Some(bytea(record.secret.as_bytes())));
+    let Rotation { generation, rotated_at, pending, previous } = &record.rotation;
+    set(&mut row, "generation", Some(*generation));
+    set(&mut row, "rotated_at", rotated_at.map(Timestamp::as_millis));
+    if let Some(Pending { secret, salt, minted_at }) = pending {
+        set(&mut row, "pending_hash", Some(bytea(secret.as_bytes())));
+        set(&mut row, "pending_salt", Some(bytea(salt.as_bytes())));
+        set(&mut row, "pending_at", Some(minted_at.as_millis()));
+    }
+    if let Some(Previous { secret, retired_at }) = previous {
+        set(&mut row, "previous_hash", Some(bytea(secret.as_bytes())));
+        set(&mut row, "retired_at", Some(retired_at.as_millis()));
+    }
     set(&mut row, "subject", record.subject.as_ref().map(Subject::as_str));
     set(&mut row, "class", Some(record.class.as_str()));
     set(&mut row, "realm_epoch", Some(int(record.epochs.realm)?));

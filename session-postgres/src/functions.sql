@@ -1,5 +1,6 @@
--- Version 1 of the schema: the functions. The writes first: each is one statement and so one transaction: no lock waits for a client.
--- Under READ COMMITTED every statement inside sees the newest, and what it has locked stays as it is.
+-- Version 1 of the schema: the functions. The writes first. Each is called by itself, as one statement and so one
+-- transaction: no lock waits for a client. Under READ COMMITTED every statement inside sees the newest, and what it has
+-- locked stays as it is.
 --
 -- They are called with the version of the schema that the caller was written for, and refuse any other.
 

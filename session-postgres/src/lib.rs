@@ -69,12 +69,12 @@
 //!
 //! # Events
 //!
-//! The sequence of an event is the number of its transaction and its place in it, of which there are 2²⁰. Who follows along is told of events
-//! up to the oldest transaction that is still writing, **anywhere on the server, in any database**: nothing can precede
-//! those any more, and so none is missed. A transaction that writes for an hour holds the tail back for an hour. Before it is
-//! answered, a reader waits a little for such transactions ([`PostgresOptions::settle_wait`]), so that he mostly sees
-//! what was committed before he asked. [`Order::NewestFirst`](session_core::store::Order::NewestFirst) shows
-//! everything that is committed.
+//! The sequence of an event is the number of its transaction and its place in it, of which there are 2²⁰. Who follows
+//! along is told of events up to the oldest transaction that is still writing, **anywhere on the server, in any
+//! database**: nothing can precede those any more, and so none is missed. A transaction that writes for an hour holds the
+//! tail back for an hour. Before a reader is answered, he waits a little for such transactions
+//! ([`PostgresOptions::settle_wait`]), so that he mostly sees what was committed before he asked.
+//! [`Order::NewestFirst`](session_core::store::Order::NewestFirst) shows everything that is committed.
 //!
 //! A database that is dumped and restored into another cluster finds other numbers there. When a store is opened that
 //! finds its events ahead of the server, it notes an offset, and what is new comes after what was restored.
@@ -134,8 +134,9 @@
 //! | the server's disk is full | `StorageFull` |
 //! | the server only reads | `Unavailable` |
 //!
-//! Every wait has an end. A connection whose call was not answered, or whose future was dropped, is given up: the server
-//! ends what it was about. A restart of the server needs none of this program.
+//! Every wait has an end. A connection whose call was not answered, or whose future was dropped, is given up, and the
+//! server ends what it was about: so a program that drops many futures makes many connections. A restart of the server
+//! needs none of this program.
 //!
 //! # Poolers
 //!

@@ -12,6 +12,7 @@ fn task() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match &*task {
         "write" => runtime.block_on(crate::crash::write(&url, &argument("REALM"))),
+        "obey" => runtime.block_on(crate::processes::obey(&url)),
         other => panic!("no such task: {other}"),
     }
 }

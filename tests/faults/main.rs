@@ -6,5 +6,7 @@
 
 mod child;
 mod crash;
+mod look;
 mod place;
+mod processes;
 mod report;

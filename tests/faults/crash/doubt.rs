@@ -5,9 +5,9 @@ use std::sync::Arc;
 use session_core::{Login, MemoryStore, Realm, SessionStore, Sessions};
 
 use super::RAISED;
-use super::found::Found;
 use super::ledger::{Ledger, Tally};
 use super::said::{OUTCOME_UNKNOWN, Said, Step, UNAVAILABLE};
+use crate::look::Found;
 use crate::place;
 
 struct Doubt {

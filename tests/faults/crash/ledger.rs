@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use session_core::{EventKind, SessionId, SessionToken};
 
-use super::found::{Found, Row};
 use super::said::{OUTCOME_UNKNOWN, Said, Step, UNAVAILABLE};
 use super::{ENDED, OTHERS, RAISED};
+use crate::look::{Found, Row};
 
 /// What must be so in one realm.
 #[derive(Debug, Default)]

@@ -4,7 +4,6 @@
 //! `cargo xtask crash --store sqlite --kills 1000` does it more often than the tests.
 
 mod doubt;
-mod found;
 mod ledger;
 mod said;
 mod writers;
@@ -18,9 +17,9 @@ use session_core::store::Purged;
 use session_core::{Realm, Reason, SessionStore, Timestamp};
 use tempfile::TempDir;
 
+use crate::look::Found;
 use crate::report::Report;
 use crate::{child, place};
-use found::Found;
 use ledger::{Ledger, Tally};
 use said::Said;
 pub(crate) use writers::run as write;

@@ -57,6 +57,7 @@ impl Found {
         }
         found.unended(store, realm).await?;
         found.by_subject(store, realm, &everything).await?;
+        found.events_agree();
         Ok(found)
     }
 
@@ -137,6 +138,38 @@ impl Found {
             }
         }
         Ok(())
+    }
+
+    /// Each session has its events, once; and a mark counts the logins and the raises, each of which moved it by
+    /// one.
+    fn events_agree(&mut self) {
+        let mut odd = Vec::new();
+        for (id, Row { record, .. }) in &self.rows {
+            for (kind, expected) in [
+                (EventKind::LoggedIn, true),
+                (EventKind::Activated, record.activated_at.is_some()),
+                (EventKind::Ended, record.end.is_some()),
+            ] {
+                let told = self.told(id, &kind);
+                if told != usize::from(expected) {
+                    odd.push(format!("{id}: {told} events {kind}"));
+                }
+            }
+        }
+        for (subject, mark) in &self.marks {
+            let told = |kind| u64::try_from(self.told(subject, kind)).unwrap();
+            let (logins, raises) = (told(&EventKind::LoggedIn), told(&EventKind::SubjectRevoked));
+            if (mark.version, mark.epoch) != (logins + raises, raises) {
+                let Mark { version, epoch, .. } = mark;
+                odd.push(format!(
+                    "{subject:?}: version {version}, epoch {epoch}; {logins} logins, {raises} raises"
+                ));
+            }
+        }
+        if !self.events.is_sorted_by(|one, next| one.sequence < next.sequence) {
+            odd.push("the places of the events do not grow".into());
+        }
+        self.odd.extend(odd);
     }
 
     async fn by_subject(

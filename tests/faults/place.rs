@@ -7,6 +7,7 @@ use session_core::{
     Class, ClassName, OnLimit, Policy, Random as _, Realm, SessionStore, Sessions, StoreError,
     Subject, SystemRandom,
 };
+use session_sled::SledStore;
 use session_sqlite::SqliteStore;
 
 /// Opens the store that a URL names.
@@ -14,6 +15,7 @@ pub(crate) async fn open(url: &str) -> Result<Arc<dyn SessionStore>, StoreError>
     let (kind, place) = url.split_once("://").unwrap();
     Ok(match kind {
         "sqlite" => Arc::new(SqliteStore::open(place)?),
+        "sled" => Arc::new(SledStore::open(place)?),
         other => panic!("no store is named by {other:?}"),
     })
 }

@@ -1,5 +1,6 @@
--- Version 1 of the schema: the writes. Each is one statement and so one transaction: no lock waits for a client.
--- Under READ COMMITTED every statement inside sees the newest, and what it has locked stays as it is.
+-- Version 1 of the schema: the functions. The writes first. Each is called by itself, as one statement and so one
+-- transaction: no lock waits for a client. Under READ COMMITTED every statement inside sees the newest, and what it has
+-- locked stays as it is.
 --
 -- They are called with the version of the schema that the caller was written for, and refuse any other.
 
@@ -7,7 +8,7 @@ CREATE FUNCTION check_version(written_for integer) RETURNS bigint LANGUAGE plpgs
 DECLARE
     meta session_engine_meta;
 BEGIN
-    SELECT * INTO meta FROM session_engine_meta;
+    SELECT * INTO meta FROM session_engine_meta WHERE one;
     IF meta.schema_version IS DISTINCT FROM written_for THEN
         RAISE EXCEPTION 'the schema has version %, the caller writes version %', meta.schema_version, written_for
             USING ERRCODE = 'SE002';
@@ -50,7 +51,7 @@ CREATE FUNCTION commit_changes(
     written_for integer, of_realm text,
     written_marks text[], locked_marks text[], locked_sessions uuid[], changes jsonb
 ) RETURNS text[] LANGUAGE plpgsql
-SET search_path FROM CURRENT SET enable_seqscan = off AS $body$
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
     last_number CONSTANT bigint := 9223372036854775807;
     xact_offset CONSTANT bigint := check_version(written_for);
@@ -254,7 +255,7 @@ CREATE FUNCTION touch_sessions(
     written_for integer, of_realm text,
     ids uuid[], slots bigint[], seen bigint[], if_after bigint[], if_before bigint[]
 ) RETURNS text[] LANGUAGE plpgsql
-SET search_path FROM CURRENT SET enable_seqscan = off AS $body$
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
     answers text[] := array_fill('not_live'::text, ARRAY[cardinality(ids)]);
     t record;
@@ -301,7 +302,7 @@ $body$;
 CREATE FUNCTION purge_old(
     written_for integer, of_realm text, until bigint, most bigint, OUT records bigint, OUT events bigint
 ) LANGUAGE plpgsql
-SET search_path FROM CURRENT SET enable_seqscan = off AS $body$
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
     last_gone bigint;
 BEGIN
@@ -331,7 +332,7 @@ $body$;
 CREATE FUNCTION erase_subject(
     written_for integer, of_realm text, of_subject text, most bigint, OUT records bigint, OUT events bigint
 ) LANGUAGE plpgsql
-SET search_path FROM CURRENT SET enable_seqscan = off AS $body$
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
     new_floor bigint;
 BEGIN
@@ -358,4 +359,25 @@ BEGIN
         ON CONFLICT (realm) DO UPDATE SET floor = greatest(known.floor, excluded.floor);
     END IF;
 END
+$body$;
+
+-- What the sweep asks of marks, with its way kept to the one index that holds the few that are not settled: the
+-- server cannot know how few these are, and might read all marks instead.
+CREATE FUNCTION unsettled_marks(of_realm text, most bigint) RETURNS TABLE (subject text, epoch bigint)
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
+    SELECT m.subject, m.epoch FROM marks m
+    WHERE m.realm = of_realm AND m.settled < m.epoch ORDER BY m.subject LIMIT most
+$body$;
+
+-- The limit within goes from the marks to their sessions. Without it, the way may be through all sessions.
+CREATE FUNCTION sessions_of_unsettled_marks(of_realm text, from_id uuid, most bigint) RETURNS SETOF uuid
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
+    SELECT found.id FROM marks m CROSS JOIN LATERAL (
+        SELECT s.id FROM sessions s
+        WHERE s.realm = of_realm AND s.subject = m.subject AND s.ended_at IS NULL
+          AND s.subject_epoch < m.epoch AND s.id >= from_id
+        ORDER BY s.id LIMIT most) found
+    WHERE m.realm = of_realm AND m.settled < m.epoch AND m.subject <> '' ORDER BY found.id LIMIT most
 $body$;

@@ -51,6 +51,11 @@ impl<'a> View<'a> {
         Merged { below: Some(below.peekable()), over: Some(over.peekable()), order }
     }
 
+    /// All keys with their values.
+    pub(crate) fn everything(&self) -> Merged<'a> {
+        self.scan(Vec::new()..vec![u8::MAX], Order::OldestFirst)
+    }
+
     /// The keys of a range, first to last.
     pub(crate) fn keys(&self, range: Range<Vec<u8>>) -> impl Iterator<Item = Result<IVec, Fault>> {
         self.scan(range, Order::OldestFirst).map(|found| found.map(|(key, _)| key))

@@ -7,6 +7,8 @@
 mod child;
 mod crash;
 mod look;
+mod net;
 mod place;
 mod processes;
 mod report;
+mod restarts;

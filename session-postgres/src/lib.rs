@@ -11,6 +11,8 @@ mod scan;
 mod server;
 mod statements;
 mod store;
+#[cfg(feature = "tls")]
+mod tls;
 mod url;
 mod write;
 

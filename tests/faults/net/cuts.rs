@@ -29,7 +29,8 @@ async fn every_exchange_is_cut_everywhere_without_prepared_statements() {
 pub(crate) fn places([there, back]: [u64; 2]) -> Vec<(Way, u64)> {
     let everywhere = std::env::var_os("SESSION_FAULT_EVERY_BYTE").is_some();
     let places = |way, bytes: u64| {
-        let chosen = move |at: &u64| everywhere || *at < 4 || at + 4 > bytes || at % 37 == 0;
+        let chosen =
+            move |at: &u64| everywhere || *at < 4 || at + 4 > bytes || at.is_multiple_of(37);
         (0..=bytes).filter(chosen).map(move |at| (way, at))
     };
     places(Way::ToServer, there).chain(places(Way::ToClient, back)).collect()

@@ -12,3 +12,4 @@ mod place;
 mod processes;
 mod report;
 mod restarts;
+mod server;

@@ -9,10 +9,11 @@ use session_core::{
 };
 use session_postgres::PostgresStore;
 
-use super::rig::{PATIENCE, Rig};
+use super::rig::Rig;
 use crate::look::Found;
 use crate::place;
 use crate::report::Report;
+use crate::server::PATIENCE;
 
 /// What an application asks of the engine.
 #[derive(Clone, Copy, Debug)]

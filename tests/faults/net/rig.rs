@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use session_core::SessionStore;
 use session_postgres::{PostgresOptions, PostgresStore};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::proxy::{Proxy, Way};
-use crate::place;
+use crate::server::PATIENCE;
+use crate::{place, server};
 
 /// Two ways to one schema: straight, and through a proxy.
 pub(crate) struct Rig {
@@ -22,14 +23,11 @@ pub(crate) struct Rig {
     watcher: Client,
 }
 
-/// How long anything may take that a server has to do by itself.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
 impl Rig {
     pub(crate) async fn new(name: &str) -> Self {
         let url = postgres_cluster::url();
         let schema = format!("faults_{name}_{}", place::random(u64::MAX));
-        let watcher = connect(&url).await;
+        let watcher = server::connect(&url).await;
         let direct = PostgresOptions::new(&with_schema(&url, &schema)).unwrap();
         // It tells what is there, however long others' transactions hold the events back.
         let direct = PostgresStore::open_with(&direct.settle_wait(PATIENCE)).await.unwrap();
@@ -84,13 +82,6 @@ impl Rig {
         let drop = format!("DROP SCHEMA {} CASCADE", self.schema);
         self.watcher.batch_execute(&drop).await.unwrap();
     }
-}
-
-/// A plain connection to a server.
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
 }
 
 /// The host and port in a URL.

@@ -235,6 +235,14 @@ impl Transactions {
         let nothing = Writes::new();
         let view = View { tree: &db, over: &nothing };
         let tip = guarded(|| Tip::of(view)).map_err(|fault| fault.tell(&path))?;
+        if tip.number < self.tip.number {
+            flush::close(db);
+            return Err(error::at(
+                StoreErrorKind::Corrupt,
+                &path,
+                "it lacks what was acknowledged; restore it from a copy",
+            ));
+        }
         if let Err(failure) = self.flusher.flush(&db, tip.number) {
             flush::close(db);
             return Err(self.failed(&failure));
@@ -300,5 +308,35 @@ impl Question {
 fn answer(group: Vec<Job>, done: Vec<Result<Done, StoreError>>) {
     for (job, done) in group.into_iter().zip(done) {
         job.answer(done);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_half_a_batch_the_rest_is_taken_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = open::database(&crate::SledOptions::new(directory.path())).unwrap();
+        let of = |pairs: &[(&str, Option<&str>)]| -> Writes {
+            let pair = |(key, value): &(&str, Option<&str>)| {
+                (key.as_bytes().to_vec(), value.map(|value| value.as_bytes().into()))
+            };
+            pairs.iter().map(pair).collect()
+        };
+        let before = of(&[("a", Some("old")), ("b", None), ("c", Some("old"))]);
+        let writes = of(&[("a", Some("new")), ("b", Some("new")), ("c", None)]);
+        let question = Question { writes: writes.clone(), before: before.clone() };
+        db.apply_batch(view::batch(&before)).unwrap();
+        assert!(matches!(question.answer(&db), Ok(false)));
+        for half in [of(&[("a", Some("new"))]), of(&[("b", Some("new")), ("c", None)])] {
+            db.apply_batch(view::batch(&half)).unwrap();
+            assert!(matches!(question.answer(&db), Ok(false)));
+            assert!(matches!(view::holds(&db, &before), Ok(true)));
+        }
+        db.apply_batch(view::batch(&writes)).unwrap();
+        assert!(matches!(question.answer(&db), Ok(true)));
+        assert!(matches!(view::holds(&db, &writes), Ok(true)));
     }
 }

@@ -5,5 +5,7 @@ mod check;
 mod common;
 mod conformance;
 mod kills;
+mod recovery;
+mod writer;
 
 use check::check;

@@ -67,8 +67,11 @@ impl Reader<'_> {
         events.truncate(query.limit.get());
         let last = events.last().map(|stored| stored.sequence.cast_signed());
         let reached = match (query.order, more) {
-            // All that there is has been looked at, wanted or not.
-            (Order::OldestFirst, false) => Some(answer.settled.max(after).unwrap_or(0)),
+            // All that there is has been looked at, wanted or not, and what was purged is not missed.
+            (Order::OldestFirst, false) => {
+                let purged = answer.purged.min(answer.horizon - 1);
+                Some(purged.max(answer.settled.unwrap_or(0)).max(after.unwrap_or(0)))
+            }
             (Order::NewestFirst, false) => None,
             _ => last,
         };

@@ -34,7 +34,7 @@ async fn a_cut_that_the_engine_can_mend_is_no_failure() {
     let mut cuts = 0_u64;
     for command in ALL {
         let exchanged = bench.run(command, None).await;
-        for place in places(exchanged) {
+        for place in places(exchanged, 7) {
             bench.run(command, Some(place)).await;
             cuts += 1;
         }

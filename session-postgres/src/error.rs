@@ -131,7 +131,10 @@ pub(crate) fn statement(place: &str, asked: Asked, error: Error) -> StoreError {
             Invalid,
             "there seems to be a transaction pooler in between; open with `transaction_pooler(true)`",
         ),
-        "22P05" | "22021" => (Invalid, "a text holds a NUL, which Postgres cannot keep"),
+        "22P05" | "22021" => (
+            Invalid,
+            "a text holds a NUL, which Postgres cannot keep, or what the database's encoding cannot: it should be UTF8",
+        ),
         "54000" => (Invalid, "this is more than Postgres takes at once"),
         code => match &code[..2] {
             "53" => (Overloaded, "the server has no resources left"),

@@ -57,8 +57,8 @@ impl SledStore {
         Self::open_with(&SledOptions::new(path))
     }
 
-    /// Opens a directory. Blocks for some milliseconds, and in proportion to what was written since it was opened
-    /// last: sled reads it all again, at some hundred megabytes a second.
+    /// Opens a directory. Blocks for some milliseconds, while sled reads what was written since it was opened last,
+    /// and while everything in it is read, unless [`SledOptions::verify`] says no.
     ///
     /// # Errors
     /// They name the directory and what to do:

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{change, data, realm, record, revocation};
+use session_core::store::Outcome;
 use session_core::{Record, SessionStore, StoreErrorKind, Timestamp};
 use session_sled::{SledOptions, SledStore};
 
@@ -39,7 +40,7 @@ fn fill_in_groups(store: &SledStore) -> Vec<Record> {
             |record: &Record| change().insert(record.clone(), Some(data(&"x".repeat(20_000))));
         let changes: Vec<_> = group.iter().map(insert).collect();
         match pollster::block_on(store.commit_each(&realm(), &changes)) {
-            Ok(outcomes) => assert!(outcomes.iter().all(|outcome| outcome.is_applied())),
+            Ok(outcomes) => assert!(outcomes.iter().all(Outcome::is_applied)),
             Err(error) => {
                 assert_eq!(error.kind(), StoreErrorKind::StorageFull, "{error:?}");
                 for record in group {

@@ -68,21 +68,39 @@ pub(crate) fn install(packages: &[&str]) -> Result<(), Failure> {
     if found(&["apt-get"]).is_none() {
         return Err(format!("there is no apt-get here: {advice}").into());
     }
-    let root = run::read(Command::new("id").arg("-u"))?.trim() == "0";
-    if !root && found(&["sudo"]).is_none() {
-        return Err(format!("apt-get needs root, and there is no sudo here: {advice}").into());
-    }
     let apt = |arguments: &[&str]| {
-        let mut command = if root { Command::new("env") } else { Command::new("sudo") };
-        if !root {
-            command.args(["-n", "env"]);
-        }
-        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]);
-        command.args(["-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300"]);
-        command.args(["-o", "Dpkg::Use-Pty=0"]);
-        run::show(command.args(arguments)).map_err(|failure| format!("{failure}; {advice}"))
+        let mut command = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"];
+        command.extend(["-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300"]);
+        command.extend(["-o", "Dpkg::Use-Pty=0"]);
+        command.extend(arguments);
+        as_root(&command).map_err(|failure| format!("{failure}; {advice}"))
     };
     apt(&["update"])?;
     apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())?;
     Ok(())
+}
+
+/// Installs Debian packages for their programs: the services that come with them are not started.
+pub(crate) fn install_without_services(packages: &[&str]) -> Result<(), Failure> {
+    const ASKED: &str = "/usr/sbin/policy-rc.d";
+    if Path::new(ASKED).exists() {
+        return install(packages);
+    }
+    let refuse = format!("printf '#!/bin/sh\\nexit 101\\n' > {ASKED} && chmod 755 {ASKED}");
+    as_root(&["sh", "-c", &refuse])?;
+    let installed = install(packages);
+    as_root(&["rm", ASKED])?;
+    installed
+}
+
+/// Runs a command as root: as we are, or through sudo.
+pub(crate) fn as_root(command: &[&str]) -> Result<(), Failure> {
+    let root = run::read(Command::new("id").arg("-u"))?.trim() == "0";
+    if !root && found(&["sudo"]).is_none() {
+        return Err("this needs root, and there is no sudo here".into());
+    }
+    let sudo: &[&str] = if root { &[] } else { &["sudo", "-n"] };
+    let words = [sudo, command].concat();
+    let (program, arguments) = words.split_first().ok_or("there is nothing to run")?;
+    run::show(Command::new(program).args(arguments))
 }

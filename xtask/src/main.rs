@@ -5,6 +5,7 @@ mod crash;
 mod deps;
 mod fuzz;
 mod machine;
+mod postgres;
 mod run;
 mod suite;
 mod workspace;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::browser::Browser;
+use crate::postgres::Postgres;
 use crate::run::{self, Steps};
 use crate::workspace::{Workspace, cargo, root};
 use crate::{Failure, deps, fuzz, machine};
@@ -44,38 +45,52 @@ pub(crate) fn run(quick: bool) -> Result<(), Failure> {
     });
     let mounts = machine::mounts_a_disk();
     if !mounts {
-        steps.leave_out("SQLite on a full disk", "this machine mounts no small disk");
+        steps.leave_out("stores on a full disk", "this machine mounts no small disk");
     }
+    // Without a server the tests that need one fail, and say so.
+    let postgres = steps.step("Postgres server", Postgres::provide);
+    let tell = |command: &mut Command| {
+        if let Some(postgres) = &postgres {
+            postgres.tell(command);
+        }
+    };
     steps.step("tests of the workspace", || {
         let all = ["test", "--workspace", "--all-features", "--all-targets", "--no-fail-fast"];
         let mut tests = workspace.cargo();
+        tell(&mut tests);
         if !mounts {
             tests.env("SESSION_TEST_NO_MOUNTS", "1");
         }
         run::show(tests.args(all))
     });
     steps.step("examples in the documentation", || {
-        run::show(workspace.cargo().args(["test", "--workspace", "--all-features", "--doc"]))
+        let mut tests = workspace.cargo();
+        tell(&mut tests);
+        run::show(tests.args(["test", "--workspace", "--all-features", "--doc"]))
     });
-    steps.step("crates outside the workspace", || outsiders(workspace));
+    steps.step("crates outside the workspace", || outsiders(workspace, &tell));
     if quick {
         steps.leave_out("fuzz targets", "--quick was asked for");
         steps.leave_out("end-to-end tests in a browser", "--quick was asked for");
-        return steps.finish();
+    } else {
+        steps.step("fuzz targets", || fuzz::smoke(workspace));
+        let browser = steps.step("browser", Browser::provide);
+        steps.step("end-to-end tests in a browser", || {
+            let browser = browser.ok_or("there is no browser")?;
+            let mut test = workspace.cargo();
+            tell(&mut test);
+            test.args(["test", "--workspace", "--all-features", "--test=browser"]);
+            run::show(browser.tell(&mut test))
+        });
     }
-    steps.step("fuzz targets", || fuzz::smoke(workspace));
-    let browser = steps.step("browser", Browser::provide);
-    steps.step("end-to-end tests in a browser", || {
-        let browser = browser.ok_or("there is no browser")?;
-        let mut test = workspace.cargo();
-        test.args(["test", "--workspace", "--all-features", "--test=browser"]);
-        run::show(browser.tell(&mut test))
-    });
+    if let Some(postgres) = postgres {
+        steps.step("Postgres server, stopped", || postgres.stop());
+    }
     steps.finish()
 }
 
 /// Crates with a lockfile of their own: those that show something which the workspace cannot hold.
-fn outsiders(workspace: &Workspace) -> Result<(), Failure> {
+fn outsiders(workspace: &Workspace, tell: &dyn Fn(&mut Command)) -> Result<(), Failure> {
     for directory in workspace.outsiders()? {
         let name = directory.strip_prefix(&workspace.root)?;
         if name == Path::new("fuzz") {
@@ -85,7 +100,9 @@ fn outsiders(workspace: &Workspace) -> Result<(), Failure> {
             println!("  benches/peers only measures, and holds no tests");
             continue;
         }
-        run::show(outsider(workspace, &directory).args(["test", "--no-fail-fast"]))?;
+        let mut test = outsider(workspace, &directory);
+        tell(&mut test);
+        run::show(test.args(["test", "--no-fail-fast"]))?;
     }
     Ok(())
 }

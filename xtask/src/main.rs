@@ -3,7 +3,9 @@
 mod browser;
 mod crash;
 mod deps;
+mod facts;
 mod fuzz;
+mod growth;
 mod machine;
 mod postgres;
 mod run;
@@ -18,7 +20,11 @@ usage:
                                             --quick leaves out the fuzz targets and the browser
   cargo xtask fuzz TARGET [--seconds N]     run one fuzz target, for 60 seconds unless told otherwise
   cargo xtask crash [--kills N]             kill a process that writes to SQLite, 50 times unless told
-                                            otherwise, and check what it had been promised";
+                                            otherwise, and check what it had been promised
+  cargo xtask growth [--store NAME] [--sizes A,B,...] [--seconds N]
+                                            measure what operations cost as a store grows: memory, sled,
+                                            sqlite, postgres or all; at ten thousand, a hundred thousand and
+                                            a million sessions; for 5 seconds each at most";
 
 /// Why a step failed, for a person to read.
 pub(crate) type Failure = Box<dyn std::error::Error>;
@@ -39,6 +45,7 @@ fn main() -> ExitCode {
             Ok(kills) => crash::run(kills),
             Err(_) => Err(format!("{kills:?} is no number of kills").into()),
         },
+        ["growth", ref options @ ..] => growth::command(options),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -70,12 +70,23 @@ impl Steps {
 
 /// Runs a command with its output visible.
 pub(crate) fn show(command: &mut Command) -> Result<(), Failure> {
-    println!("  $ {}", text(command));
+    let text = text(command);
+    println!("  $ {text}");
+    visibly(command, &text)
+}
+
+/// The same, without showing its arguments: one of them is a secret.
+pub(crate) fn show_only_output(command: &mut Command) -> Result<(), Failure> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    visibly(command, &program)
+}
+
+fn visibly(command: &mut Command, text: &str) -> Result<(), Failure> {
     let status = command
         .stdin(Stdio::null())
         .status()
-        .map_err(|error| format!("{} does not start: {error}", text(command)))?;
-    if status.success() { Ok(()) } else { Err(format!("{}: {status}", text(command)).into()) }
+        .map_err(|error| format!("{text} does not start: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{text}: {status}").into()) }
 }
 
 /// Runs a command and gives what it wrote to its standard output.

@@ -2,12 +2,12 @@
 //! server.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use postgres_cluster::Cluster;
 use serde_json::json;
 
-use crate::facts::Machine;
+use crate::hardware::Machine;
 use crate::workspace::Workspace;
 use crate::{Failure, run};
 
@@ -50,12 +50,12 @@ fn measure(
     let figures = workspace.target.join(FIGURES);
     fs::create_dir_all(&figures)?;
     let file = figures.join(format!("{store}.json"));
-    let place = Place::new(figures.join("store"))?;
+    let place = Place::new(figures.join(format!("{store}-store")))?;
     let server = if store == "postgres" { Some(Cluster::start()?) } else { None };
     let url = match &server {
         Some(server) => server.url(),
         None if store == "memory" => "memory:".to_owned(),
-        None => format!("{store}://{}", place.directory.join("store").display()),
+        None => format!("{store}://{}", place.directory().join("store").display()),
     };
     let mut bench = workspace.cargo();
     bench.args(["bench", "--all-features", "--bench", "growth", "--"]);
@@ -70,24 +70,29 @@ fn measure(
     let machine = Machine::look(&figures)?;
     fs::write(&file, format!("{}\n", json!({ "command": command, "machine": machine.to_json() })))?;
     println!("  $ {command}");
-    run::show_only_output(bench.arg(url))?;
+    run::show_secretly(bench.arg(url))?;
     println!("  figures are in {}", file.display());
     Ok(())
 }
 
 /// A directory for a store, empty at first and removed in the end.
-struct Place {
+#[derive(Debug)]
+pub(crate) struct Place {
     directory: PathBuf,
 }
 
 impl Place {
-    fn new(directory: PathBuf) -> Result<Self, Failure> {
+    pub(crate) fn new(directory: PathBuf) -> Result<Self, Failure> {
         // A run that was interrupted has left its own.
         if directory.exists() {
             fs::remove_dir_all(&directory)?;
         }
         fs::create_dir_all(&directory)?;
         Ok(Self { directory })
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 }
 

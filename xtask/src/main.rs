@@ -3,12 +3,13 @@
 mod browser;
 mod crash;
 mod deps;
-mod facts;
 mod fuzz;
 mod growth;
+mod hardware;
 mod machine;
 mod postgres;
 mod run;
+mod stores;
 mod suite;
 mod workspace;
 
@@ -24,7 +25,9 @@ usage:
   cargo xtask growth [--store NAME] [--sizes A,B,...] [--seconds N]
                                             measure what operations cost as a store grows: memory, sled,
                                             sqlite, postgres or all; at ten thousand, a hundred thousand and
-                                            a million sessions; for 5 seconds each at most";
+                                            a million sessions; for 5 seconds each at most
+  cargo xtask stores [--check]              write the guide's page on the stores from what is counted now and
+                                            what faults and growth have left; or check that its facts hold";
 
 /// Why a step failed, for a person to read.
 pub(crate) type Failure = Box<dyn std::error::Error>;
@@ -46,6 +49,8 @@ fn main() -> ExitCode {
             Err(_) => Err(format!("{kills:?} is no number of kills").into()),
         },
         ["growth", ref options @ ..] => growth::command(options),
+        ["stores"] => stores::write(),
+        ["stores", "--check"] => stores::check(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

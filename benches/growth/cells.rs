@@ -10,6 +10,7 @@ use session_engine::{
 
 use crate::Failure;
 use crate::figures::{Measured, now};
+use crate::footprint;
 use crate::population::{Fate, Member, Population};
 
 /// What there is to measure, in the order of the table.
@@ -175,6 +176,7 @@ impl<'a> Cells<'a> {
         for one in &on[..warm_up] {
             operation(one).await?;
         }
+        let read_before = footprint::pages_read()?;
         let started = now();
         let mut samples = Vec::new();
         for one in &on[warm_up..] {
@@ -185,7 +187,8 @@ impl<'a> Cells<'a> {
                 break;
             }
         }
-        Measured::new(name, samples)
+        let read = footprint::pages_read()?;
+        Ok(Measured::new(name, samples)?.with_pages_read(read_before, read))
     }
 
     fn draw_to_use(&mut self, fate: Fate) -> Result<Vec<Member>, Failure> {

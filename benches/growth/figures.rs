@@ -35,6 +35,7 @@ pub(crate) struct Measured {
     p50: Duration,
     p99: Duration,
     samples: usize,
+    pages_read: Option<f64>,
 }
 
 impl Measured {
@@ -50,7 +51,13 @@ impl Measured {
         let (Some(p50), Some(p99)) = (at(0.50), at(0.99)) else {
             return Err(format!("{operation}: there was nothing to measure").into());
         };
-        Ok(Self { operation, p50, p99, samples: samples.len() })
+        Ok(Self { operation, p50, p99, samples: samples.len(), pages_read: None })
+    }
+
+    /// With the pages that each of them had to wait for, on the average.
+    pub(crate) fn with_pages_read(self, before: Option<u64>, after: Option<u64>) -> Self {
+        let read = before.zip(after).map(|(before, after)| after.saturating_sub(before) as f64);
+        Self { pages_read: read.map(|read| read / self.samples as f64), ..self }
     }
 }
 
@@ -86,6 +93,7 @@ impl Figures {
                 "p50_us": micros(measured.p50),
                 "p99_us": micros(measured.p99),
                 "samples": measured.samples,
+                "pages_read": measured.pages_read,
             })
         });
         std::iter::once(whole).chain(each).map(|line| format!("{line}\n")).collect()

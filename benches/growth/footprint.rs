@@ -1,6 +1,7 @@
 //! What a store takes up.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Failure;
@@ -32,33 +33,58 @@ impl Footprint {
         }
         Ok((!self.places.is_empty()).then_some(bytes))
     }
+
+    /// Waits until the disk has what the filling left to be written, and reads the files, as far as there is memory
+    /// for them: a store that has been in use for a while is in the system's cache.
+    pub(crate) fn settle(&self) -> Result<(), Failure> {
+        for place in self.places.iter().filter(|place| place.exists()) {
+            each_file(place, &mut |file| {
+                let mut file = File::open(file)?;
+                file.sync_all()?;
+                io::copy(&mut file, &mut io::sink()).map(drop)
+            })?;
+        }
+        Ok(())
+    }
 }
 
 fn size(place: &Path) -> Result<u64, Failure> {
-    if !place.is_dir() {
-        return Ok(fs::metadata(place)?.len());
-    }
     let mut bytes = 0;
-    for entry in fs::read_dir(place)? {
-        match size(&entry?.path()) {
-            Ok(more) => bytes += more,
-            // A server removes files while they are counted.
-            Err(gone) if gone.downcast_ref().is_some_and(is_not_found) => {}
-            Err(failure) => return Err(failure),
-        }
-    }
+    each_file(place, &mut |file| {
+        bytes += fs::metadata(file)?.len();
+        Ok(())
+    })?;
     Ok(bytes)
 }
 
-fn is_not_found(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::NotFound
+fn each_file(place: &Path, visit: &mut impl FnMut(&Path) -> io::Result<()>) -> Result<(), Failure> {
+    if place.is_dir() {
+        for entry in fs::read_dir(place)? {
+            each_file(&entry?.path(), visit)?;
+        }
+        return Ok(());
+    }
+    match visit(place) {
+        // A server removes files while they are looked at.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        visited => Ok(visited?),
+    }
 }
 
 /// The memory that this process has resident, where the system tells it as Linux does.
 pub(crate) fn resident() -> Result<Option<u64>, Failure> {
-    let Ok(status) = fs::read_to_string("/proc/self/status") else { return Ok(None) };
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let Some(line) = line else { return Ok(None) };
-    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(Some(kilobytes * 1024))
+    let kilobytes = told("/proc/self/status", "VmRSS:")?;
+    Ok(kilobytes.map(|kilobytes| kilobytes * 1024))
+}
+
+/// The pages that this process has had read from a disk: not from the system's cache.
+pub(crate) fn pages_read() -> Result<Option<u64>, Failure> {
+    let bytes = told("/proc/self/io", "read_bytes:")?;
+    Ok(bytes.map(|bytes| bytes / 4096))
+}
+
+fn told(file: &str, key: &str) -> Result<Option<u64>, Failure> {
+    let Ok(text) = fs::read_to_string(file) else { return Ok(None) };
+    let Some(line) = text.lines().find_map(|line| line.strip_prefix(key)) else { return Ok(None) };
+    Ok(Some(line.trim().trim_end_matches(" kB").parse()?))
 }

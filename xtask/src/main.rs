@@ -3,6 +3,7 @@
 mod browser;
 mod crash;
 mod deps;
+mod faults;
 mod fuzz;
 mod growth;
 mod hardware;
@@ -20,8 +21,10 @@ usage:
   cargo xtask test [--quick]                find or install what the tests need, and run them all;
                                             --quick leaves out the fuzz targets and the browser
   cargo xtask fuzz TARGET [--seconds N]     run one fuzz target, for 60 seconds unless told otherwise
-  cargo xtask crash [--kills N]             kill a process that writes to SQLite, 50 times unless told
-                                            otherwise, and check what it had been promised
+  cargo xtask crash [--store S] [--kills N] kill what writes to a store, sqlite, sled, postgres or all, 200
+                                            times unless told otherwise, and check what was promised
+  cargo xtask faults [--kills N]            run all tests of faults at full length, print their figures, and
+                                            write down what has held
   cargo xtask growth [--store NAME] [--sizes A,B,...] [--seconds N]
                                             measure what operations cost as a store grows: memory, sled,
                                             sqlite, postgres or all; at ten thousand, a hundred thousand and
@@ -39,15 +42,12 @@ fn main() -> ExitCode {
         ["test"] => suite::run(false),
         ["test", "--quick"] => suite::run(true),
         ["fuzz", target] => fuzz::run(target, 60),
-        ["fuzz", target, "--seconds", seconds] => match seconds.parse() {
-            Ok(seconds) => fuzz::run(target, seconds),
-            Err(_) => Err(format!("{seconds:?} is no number of seconds").into()),
-        },
-        ["crash"] => crash::run(50),
-        ["crash", "--kills", kills] => match kills.parse() {
-            Ok(kills) => crash::run(kills),
-            Err(_) => Err(format!("{kills:?} is no number of kills").into()),
-        },
+        ["fuzz", target, "--seconds", seconds] => {
+            number(seconds).and_then(|seconds| fuzz::run(target, seconds))
+        }
+        ["crash", ref options @ ..] => crash(options),
+        ["faults"] => faults::run(KILLS),
+        ["faults", "--kills", kills] => number(kills).and_then(faults::run),
         ["growth", ref options @ ..] => growth::command(options),
         ["stores"] => stores::write(),
         ["stores", "--check"] => stores::check(),
@@ -64,4 +64,23 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// How often something is killed unless told otherwise.
+const KILLS: u32 = 200;
+
+fn crash(options: &[&str]) -> Result<(), Failure> {
+    let (mut store, mut kills) = ("all", KILLS);
+    for option in options.chunks(2) {
+        match *option {
+            ["--store", name] => store = name,
+            ["--kills", text] => kills = number(text)?,
+            _ => return Err(format!("no such option\n{USAGE}").into()),
+        }
+    }
+    crash::run(store, kills)
+}
+
+fn number(text: &str) -> Result<u32, Failure> {
+    text.parse().map_err(|_| format!("{text:?} is no number").into())
 }

@@ -49,7 +49,8 @@ impl Postgres {
     }
 }
 
-fn programs() -> Result<Programs, Failure> {
+/// Finds the server's programs, or installs them.
+pub(crate) fn programs() -> Result<Programs, Failure> {
     match Programs::find() {
         Err(Error::NoPrograms { .. }) if std::env::var_os("PG_BIN").is_none() => {
             // Only the programs are wanted: the package would make a cluster of its own, and start it.

@@ -14,6 +14,12 @@ mod open;
 
 pub use open::{OpenError, open};
 pub use session_core::*;
+/// The Postgres store with its options.
+#[cfg(feature = "postgres")]
+pub use session_postgres as postgres;
+/// The sled store with its options.
+#[cfg(feature = "sled")]
+pub use session_sled as sled;
 /// The SQLite store with its options.
 #[cfg(feature = "sqlite")]
 pub use session_sqlite as sqlite;

@@ -44,7 +44,7 @@ async fn serve(options: Options) -> Result<(), Failure> {
         .collect();
     let users = Users::new(&accounts)?;
     let store = session_engine::open(&options.store).await.map_err(|error| {
-        format!("the store {} cannot be opened: {}", options.store, chain(&error))
+        format!("the store {} cannot be opened: {}", options.store_in_words(), chain(&error))
     })?;
     let sessions = Sessions::new(store, policy);
     let app = app(Gate::new(sessions.clone(), cookie.clone()), users)?;
@@ -61,7 +61,7 @@ async fn serve(options: Options) -> Result<(), Failure> {
     }
     writeln!(out, "administrator root")?;
     writeln!(out, "cookie {} {}", cookie.name(), options.cookie_in_words())?;
-    writeln!(out, "store {}", options.store)?;
+    writeln!(out, "store {}", options.store_in_words())?;
     writeln!(out, "policy {}", options.policy_in_words())?;
     writeln!(out, "ready, end with Ctrl-C")?;
     out.flush()?;

@@ -16,8 +16,9 @@ pub(crate) struct Options {
     /// The address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
-    /// The store of the sessions: memory: or sqlite://FILE.
-    #[arg(long, value_name = "URL", default_value = "sqlite://portal.db")]
+    /// The store of the sessions: memory:, sqlite://FILE, sled://DIR or postgres://USER:PASSWORD@HOST/DATABASE. Others on this
+    /// machine can read an option: better set the variable if there is a password in it.
+    #[arg(long, value_name = "URL", env = "PORTAL_STORE", hide_env_values = true, default_value = "sqlite://portal.db")]
     pub(crate) store: String,
     /// A TOML file with the limits of sessions; examples/portal/policy.toml shows every setting.
     #[arg(long, value_name = "FILE")]
@@ -51,6 +52,15 @@ impl Options {
             self.listen
         );
         Err(text.into())
+    }
+
+    /// The store's URL, unless it may hold a password.
+    pub(crate) fn store_in_words(&self) -> &str {
+        match self.store.split_once(':') {
+            Some(("memory" | "sqlite" | "sled", _)) => &self.store,
+            Some(("postgres" | "postgresql", _)) => "postgres://…",
+            _ => "that was named",
+        }
     }
 
     pub(crate) fn cookie_in_words(&self) -> &'static str {

@@ -1,0 +1,87 @@
+//! How connections are made.
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use session_core::{StoreError, StoreErrorKind};
+use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
+
+use crate::error;
+use crate::migrate;
+use crate::options::PostgresOptions;
+use crate::server::Server;
+
+/// Connects, and brings the schema up to date.
+pub(crate) async fn server(options: &PostgresOptions) -> Result<Server, StoreError> {
+    options.check()?;
+    let place = options.place();
+    let pool = Pool::builder(manager(options, config(options))?)
+        .max_size(options.max_connections.get())
+        .runtime(Runtime::Tokio1)
+        .build()
+        .map_err(|failed| {
+            error::at(StoreErrorKind::Invalid, &place, "no pool of connections").with_source(failed)
+        })?;
+    let server = Server {
+        pool,
+        place,
+        wait: options.connection_wait,
+        connect: options.connect_timeout,
+        answer: options.answer_timeout,
+        unnamed: options.transaction_pooler,
+    };
+    let mut connection = server.connection().await.map_err(for_good)?;
+    if let Some(client) = connection.client() {
+        migrate::migrate(options, client).await?;
+    }
+    connection.answered();
+    Ok(server)
+}
+
+/// What is refused when it is opened is no passing trouble.
+fn for_good(failed: StoreError) -> StoreError {
+    if !error::is_refusal(&failed) {
+        return failed;
+    }
+    let told = failed.to_string();
+    let what = told.split_once(": ").map_or(told.clone(), |(_, what)| what.to_owned());
+    StoreError::new(StoreErrorKind::Invalid, what).with_source(failed)
+}
+
+/// What every connection is made with.
+fn config(options: &PostgresOptions) -> Config {
+    let mut config = options.config.clone();
+    config.connect_timeout(options.connect_timeout);
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(options.answer_timeout);
+    }
+    if !options.transaction_pooler {
+        let answer = options.answer_timeout.as_millis().max(2);
+        // Before those of the URL, which win. What a database or a role is set to otherwise does not matter.
+        let ours = format!(
+            "-c statement_timeout={answer} -c lock_timeout={} \
+             -c default_transaction_isolation=read\\ committed -c enable_seqscan=off",
+            answer / 2
+        );
+        let theirs = config.get_options().unwrap_or_default().to_owned();
+        config.options(format!("{ours} {theirs}").trim_end());
+    }
+    config
+}
+
+fn manager(options: &PostgresOptions, config: Config) -> Result<Manager, StoreError> {
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    #[cfg(feature = "tls")]
+    if config.get_ssl_mode() != SslMode::Disable {
+        let tls = crate::tls::connector(options)?;
+        return Ok(Manager::from_config(config, tls, recycling));
+    }
+    #[cfg(not(feature = "tls"))]
+    if config.get_ssl_mode() == SslMode::Require || options.ca_file.is_some() {
+        return Err(error::at(
+            StoreErrorKind::Invalid,
+            &options.place(),
+            "the URL asks for TLS, and this program was built without the feature `tls` of session-postgres",
+        ));
+    }
+    Ok(Manager::from_config(config, tokio_postgres::NoTls, recycling))
+}

@@ -1,0 +1,115 @@
+//! What several of the tests need: a server, a runtime, and a schema for each test.
+#![allow(dead_code, reason = "each test uses some of it")]
+
+use std::future::Future;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use session_core::conformance::{BoxFuture, Harness, Runner};
+use session_postgres::{PostgresOptions, PostgresStore};
+use tokio::runtime::Runtime;
+use tokio_postgres::NoTls;
+
+/// The runtime of all tests of a program: connections are tasks of it.
+pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap()
+});
+
+/// Runs a future from a thread of a test.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(future)
+}
+
+#[derive(Debug)]
+pub(crate) struct OnTokio;
+
+impl Runner for OnTokio {
+    fn block_on(&self, future: BoxFuture<'_, ()>) {
+        RUNTIME.block_on(future);
+    }
+}
+
+/// The server that the tests use, with a role that may make schemas, roles and databases.
+pub(crate) fn server_url() -> String {
+    std::env::var("SESSION_TEST_POSTGRES").unwrap_or_else(|_| {
+        panic!(
+            "these tests need a Postgres server: set SESSION_TEST_POSTGRES to the URL of one that may be played \
+             with, as postgres://postgres@127.0.0.1:5432/postgres, whose role is a superuser"
+        )
+    })
+}
+
+/// A schema that nobody else uses; with everything in it, it is gone when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    pub(crate) name: String,
+}
+
+impl Schema {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { name: format!("test_{}_{number}", std::process::id()) }
+    }
+
+    pub(crate) fn options(&self) -> PostgresOptions {
+        self.options_of(&server_url())
+    }
+
+    pub(crate) fn options_of(&self, url: &str) -> PostgresOptions {
+        PostgresOptions::new(url).unwrap().schema(&self.name)
+    }
+
+    pub(crate) fn open(&self) -> PostgresStore {
+        run(PostgresStore::open_with(&self.options())).unwrap()
+    }
+
+    /// Statements behind the store's back.
+    pub(crate) fn execute(&self, sql: &str) {
+        let sql = self.named(sql);
+        run(async { client().await.batch_execute(&sql).await }).unwrap();
+    }
+
+    /// The text of statements in which `$S` stands for the schema.
+    pub(crate) fn named(&self, sql: &str) -> String {
+        sql.replace("$S", &format!("\"{}\"", self.name))
+    }
+
+    /// A harness whose stores have four connections, so that many tests at once fit the server.
+    pub(crate) fn harness(self, options: &PostgresOptions) -> Harness {
+        let four = std::num::NonZeroUsize::new(4).unwrap();
+        let options = options.clone().max_connections(four);
+        let store = run(PostgresStore::open_with(&options)).unwrap();
+        let damage = self.named("UPDATE $S.sessions SET class = 'two words' WHERE realm = $1 AND id = $2::text::uuid");
+        Harness::new(store).with_runner(OnTokio).keeping(self).corruptible(move |realm, id| {
+            let damage = damage.clone();
+            async move {
+                let id = id.to_string();
+                let damaged = client().await.execute(&damage, &[&realm.as_str(), &id]).await;
+                assert_eq!(damaged.unwrap(), 1);
+            }
+        })
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        let sql = self.named("DROP SCHEMA IF EXISTS $S CASCADE");
+        // It may be dropped where a runtime runs already.
+        let gone = std::thread::spawn(move || {
+            run(async { client().await.batch_execute(&sql).await })
+        });
+        gone.join().unwrap().unwrap();
+    }
+}
+
+/// A connection of the test's own.
+pub(crate) async fn client() -> tokio_postgres::Client {
+    client_of(&server_url()).await
+}
+
+pub(crate) async fn client_of(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    RUNTIME.spawn(connection);
+    client
+}

@@ -102,7 +102,9 @@ pub enum OpenError {
     #[error("a store's URL begins with its kind: memory:, sqlite://FILE, sled://DIR, postgres://…")]
     NoScheme,
     /// It names a kind of store that does not exist.
-    #[error("no store is named by {0:?}: known are memory:, sqlite://FILE, sled://DIR, postgres://…")]
+    #[error(
+        "no store is named by {0:?}: known are memory:, sqlite://FILE, sled://DIR, postgres://…"
+    )]
     UnknownScheme(String),
     /// It names a store that is not compiled in.
     #[error("this program was built without the feature {0:?} of session-engine")]

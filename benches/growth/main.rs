@@ -9,7 +9,6 @@ mod figures;
 mod fill;
 mod footprint;
 mod population;
-mod store;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,7 +76,7 @@ fn main() -> Result<(), Failure> {
 async fn measure(options: &Options, url: &str) -> Result<(), Failure> {
     let name = url.split(':').next().unwrap_or(url);
     let footprint = Footprint::of(url, options.disk.clone());
-    let store: Arc<dyn SessionStore> = store::open(url).await?;
+    let store: Arc<dyn SessionStore> = session_engine::open(url).await?;
     let sessions =
         Sessions::builder(Arc::clone(&store)).policy(policy()?).clock(ManualClock::at(NOW)).build();
     let mut population = Population::default();

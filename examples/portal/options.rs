@@ -18,7 +18,13 @@ pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     /// The store of the sessions: memory:, sqlite://FILE, sled://DIR or postgres://USER:PASSWORD@HOST/DATABASE. Others on this
     /// machine can read an option: better set the variable if there is a password in it.
-    #[arg(long, value_name = "URL", env = "PORTAL_STORE", hide_env_values = true, default_value = "sqlite://portal.db")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PORTAL_STORE",
+        hide_env_values = true,
+        default_value = "sqlite://portal.db"
+    )]
     pub(crate) store: String,
     /// A TOML file with the limits of sessions; examples/portal/policy.toml shows every setting.
     #[arg(long, value_name = "FILE")]

@@ -88,9 +88,7 @@ const VERSION: &str = "SE002";
 
 /// A statement failed.
 pub(crate) fn statement(place: &str, asked: Asked, error: Error) -> StoreError {
-    use StoreErrorKind::{
-        Corrupt, Invalid, Overloaded, StorageFull, Unavailable, Unsupported,
-    };
+    use StoreErrorKind::{Corrupt, Invalid, Overloaded, StorageFull, Unavailable, Unsupported};
     let Some(code) = error.code() else { return lost(place, asked, error) };
     let (kind, advice) = match code.code() {
         // 57P01 and others like it: the server ends the connection, perhaps after the commit.
@@ -105,9 +103,10 @@ pub(crate) fn statement(place: &str, asked: Asked, error: Error) -> StoreError {
         "53100" => (StorageFull, "the server's disk is full; make room"),
         "53300" => (Overloaded, "the server has too many connections"),
         "25006" => (Unavailable, "this server only reads: a replica; name the one that writes"),
-        "42501" => {
-            (Unavailable, "the role lacks a right; see the GRANTs in the documentation of this crate")
-        }
+        "42501" => (
+            Unavailable,
+            "the role lacks a right; see the GRANTs in the documentation of this crate",
+        ),
         "3F000" | "42P01" | "42883" => (
             Invalid,
             "the schema is missing; open the store with migrations, or run the SQL of `migrations`",

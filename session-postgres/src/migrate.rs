@@ -146,10 +146,7 @@ fn known(place: &str, found: &Found) -> Result<usize, StoreError> {
     }
 }
 
-async fn look(
-    options: &PostgresOptions,
-    client: &tokio_postgres::Client,
-) -> Result<Found, Error> {
+async fn look(options: &PostgresOptions, client: &tokio_postgres::Client) -> Result<Found, Error> {
     let name = options.schema.replace('\'', "''");
     let sql = format!(
         "SELECT n.oid, count(c.oid), count(c.oid) FILTER (WHERE c.relname = 'session_engine_meta') \

@@ -137,7 +137,10 @@ impl fmt::Debug for Server {
 /// Whether a statement failed with its connection, and not by itself.
 fn is_lost(error: &Error) -> bool {
     match error.code() {
-        None => error.is_closed() || std::error::Error::source(error).is_some_and(|e| e.is::<std::io::Error>()),
+        None => {
+            error.is_closed()
+                || std::error::Error::source(error).is_some_and(|e| e.is::<std::io::Error>())
+        }
         Some(code) => matches!(code.code(), "57P01" | "57P02" | "57P03" | "57P05"),
     }
 }

@@ -69,9 +69,7 @@ impl Statements {
                  WHERE u.realm = $1 AND u.settled < u.epoch AND o.ended_at IS NULL \
                  AND o.subject_epoch < u.epoch AND o.id >= $2 ORDER BY o.id LIMIT $3)) ORDER BY s.id"
             ),
-            commit: format!(
-                "SELECT {schema}.commit_changes({VERSION}, $1, $2, $3, $4, $5::jsonb)"
-            ),
+            commit: format!("SELECT {schema}.commit_changes({VERSION}, $1, $2, $3, $4, $5::jsonb)"),
             touch: format!("SELECT {schema}.touch_sessions({VERSION}, $1, $2, $3, $4, $5, $6)"),
             purge: format!("SELECT * FROM {schema}.purge_old({VERSION}, $1, $2, $3)"),
             erase: format!("SELECT * FROM {schema}.erase_subject({VERSION}, $1, $2, $3)"),

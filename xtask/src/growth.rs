@@ -58,7 +58,7 @@ fn measure(
         None => format!("{store}://{}", place.directory().join("store").display()),
     };
     let mut bench = workspace.cargo();
-    bench.args(["bench", "--all-features", "--bench", "growth", "--"]);
+    bench.args(["bench", "--features", "sled,postgres", "--bench", "growth", "--"]);
     bench.args(["--sizes", sizes]).arg("--json").arg(&file);
     if let Some(seconds) = seconds {
         bench.args(["--seconds", seconds]);

@@ -80,7 +80,9 @@ impl Schema {
         let four = std::num::NonZeroUsize::new(4).unwrap();
         let options = options.clone().max_connections(four);
         let store = run(PostgresStore::open_with(&options)).unwrap();
-        let damage = self.named("UPDATE $S.sessions SET class = 'two words' WHERE realm = $1 AND id = $2::text::uuid");
+        let damage = self.named(
+            "UPDATE $S.sessions SET class = 'two words' WHERE realm = $1 AND id = $2::text::uuid",
+        );
         Harness::new(store).with_runner(OnTokio).keeping(self).corruptible(move |realm, id| {
             let damage = damage.clone();
             async move {
@@ -96,9 +98,8 @@ impl Drop for Schema {
     fn drop(&mut self) {
         let sql = self.named("DROP SCHEMA IF EXISTS $S CASCADE");
         // It may be dropped where a runtime runs already.
-        let gone = std::thread::spawn(move || {
-            run(async { client().await.batch_execute(&sql).await })
-        });
+        let gone =
+            std::thread::spawn(move || run(async { client().await.batch_execute(&sql).await }));
         gone.join().unwrap().unwrap();
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn count(workspace: &Workspace, store: &str) -> Result<Costs, Failure
 
 fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
     let mut build = workspace.cargo();
-    build.args(["bench", "--quiet", "--all-features", "--bench", "costs", "--no-run"]);
+    build.args(["bench", "--quiet", "--features", "sled,postgres", "--bench", "costs", "--no-run"]);
     let told = run::read(build.arg("--message-format=json"))?;
     let messages = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut built = messages.filter(|message| message["target"]["name"] == "costs");

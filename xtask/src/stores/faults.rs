@@ -9,13 +9,17 @@ use serde_json::Value;
 use crate::Failure;
 
 /// The faults, in the order of the table: as the figures name them, and as the page does.
-pub(super) const FAULTS: [(&str, &str); 6] = [
-    ("crash", "killed while it writes"),
+pub(super) const FAULTS: [(&str, &str); 10] = [
+    ("killed", "killed while it writes"),
     ("server-killed", "its server killed"),
-    ("restart", "its server restarted under load"),
-    ("cut", "connection cut at every byte"),
-    ("full-disk", "full disk"),
+    ("server-stopped", "its server stopped at once"),
+    ("restarted-under-load", "its server restarted under load"),
+    ("cut", "its connection cut at every byte"),
+    ("cut-pooled", "the same behind a pooler"),
+    ("hangs", "its server silent"),
+    ("dropped", "futures dropped half-way"),
     ("two-processes", "two processes at once"),
+    ("full-disk", "full disk"),
 ];
 
 /// Outcomes by fault and store.

@@ -130,9 +130,10 @@ fn syncs(trace: &str) -> BTreeMap<String, f64> {
     syncs
 }
 
-/// A call that another interrupts is told in two lines; only the first has the parenthesis.
-const SYNCS: [&str; 4] = ["fsync(", "fdatasync(", "sync_file_range(", "msync("];
-const TRACED: &str = "trace=fsync,fdatasync,sync_file_range,msync,?statx,?newfstatat,?stat";
+/// What reaches the disk's own cache: `sync_file_range` does not. A call that another interrupts is told in two
+/// lines; only the first has the parenthesis.
+const SYNCS: [&str; 3] = ["fsync(", "fdatasync(", "msync("];
+const TRACED: &str = "trace=fsync,fdatasync,msync,?statx,?newfstatat,?stat";
 
 #[cfg(test)]
 mod tests {

@@ -8,26 +8,35 @@ pub(super) struct Fact {
     pub(super) of: [&'static str; STORES.len()],
 }
 
-pub(super) const FACTS: [Fact; 5] = [
+pub(super) const FACTS: [Fact; 6] = [
     Fact { name: "URL", of: ["`memory:`", "`sled://DIR`", "`sqlite://FILE`", "`postgres://…`"] },
     Fact {
         name: "`Applied` means",
         of: [
             "it is in memory",
-            "sled was flushed and the disk synced",
+            "sled has flushed it, and its files were synced",
             "the file's log was synced (WAL, `synchronous = FULL`)",
             "the server's log was synced (`synchronous_commit = on`)",
         ],
     },
     Fact {
         name: "A touch is durable",
-        of: ["never", "within half a second", "when it is answered", "within a second"],
+        of: ["never", "within a second", "when it is answered", "within a second"],
+    },
+    Fact {
+        name: "A power failure takes",
+        of: [
+            "everything",
+            "touches; all, if sled then cannot read its files: it promises less than the others",
+            "nothing",
+            "touches of the last second",
+        ],
     },
     Fact {
         name: "Isolation",
         of: [
             "one lock: one change after the other",
-            "serializable transactions over all trees",
+            "one writer at a time; readers see whole changes, and only what is durable",
             "one writer at a time, readers on snapshots: serializable",
             "READ COMMITTED; marks and rows locked in one order, and the subject's fence",
         ],

@@ -54,6 +54,11 @@ pub(crate) fn connection(place: &str, error: Error) -> StoreError {
         Some(code) if *code == SqlState::CANNOT_CONNECT_NOW => {
             (Unavailable, "the server is starting up or shutting down")
         }
+        Some(code) if *code == SqlState::PROTOCOL_VIOLATION => (
+            Unavailable,
+            "the connection is refused as it is asked for; if there is a transaction pooler in between, open \
+             with `transaction_pooler(true)`",
+        ),
         Some(_) => (Unavailable, "the server refuses the connection"),
         None => (Unavailable, "no connection; check host, port and TLS, and that the server runs"),
     };

@@ -133,7 +133,7 @@ impl Reader<'_> {
              (SELECT max(l.seq) FROM {schema}.events l WHERE l.realm = $1 AND l.seq < h.horizon), \
              h.horizon, {unsettled}, {EVENT} \
              FROM (SELECT (pg_snapshot_xmin(pg_current_snapshot())::text::bigint + xact_offset) << 20 \
-                   AS horizon FROM {schema}.session_engine_meta) h \
+                   AS horizon FROM {schema}.session_engine_meta WHERE one) h \
              LEFT JOIN {schema}.realms p ON p.realm = $1 \
              LEFT JOIN LATERAL (SELECT * FROM {schema}.events e WHERE {filter} AND {found}) e ON true"
         );

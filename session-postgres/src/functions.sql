@@ -7,7 +7,7 @@ CREATE FUNCTION check_version(written_for integer) RETURNS bigint LANGUAGE plpgs
 DECLARE
     meta session_engine_meta;
 BEGIN
-    SELECT * INTO meta FROM session_engine_meta;
+    SELECT * INTO meta FROM session_engine_meta WHERE one;
     IF meta.schema_version IS DISTINCT FROM written_for THEN
         RAISE EXCEPTION 'the schema has version %, the caller writes version %', meta.schema_version, written_for
             USING ERRCODE = 'SE002';
@@ -50,7 +50,7 @@ CREATE FUNCTION commit_changes(
     written_for integer, of_realm text,
     written_marks text[], locked_marks text[], locked_sessions uuid[], changes jsonb
 ) RETURNS text[] LANGUAGE plpgsql
-SET search_path FROM CURRENT SET enable_seqscan = off AS $body$
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
     last_number CONSTANT bigint := 9223372036854775807;
     xact_offset CONSTANT bigint := check_version(written_for);
@@ -254,7 +254,7 @@ CREATE FUNCTION touch_sessions(
     written_for integer, of_realm text,
     ids uuid[], slots bigint[], seen bigint[], if_after bigint[], if_before bigint[]
 ) RETURNS text[] LANGUAGE plpgsql
-SET search_path FROM CURRENT SET enable_seqscan = off AS $body$
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
     answers text[] := array_fill('not_live'::text, ARRAY[cardinality(ids)]);
     t record;
@@ -301,7 +301,7 @@ $body$;
 CREATE FUNCTION purge_old(
     written_for integer, of_realm text, until bigint, most bigint, OUT records bigint, OUT events bigint
 ) LANGUAGE plpgsql
-SET search_path FROM CURRENT SET enable_seqscan = off AS $body$
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
     last_gone bigint;
 BEGIN
@@ -331,7 +331,7 @@ $body$;
 CREATE FUNCTION erase_subject(
     written_for integer, of_realm text, of_subject text, most bigint, OUT records bigint, OUT events bigint
 ) LANGUAGE plpgsql
-SET search_path FROM CURRENT SET enable_seqscan = off AS $body$
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
     new_floor bigint;
 BEGIN

@@ -59,7 +59,7 @@ fn config(options: &PostgresOptions) -> Config {
         // Before those of the URL, which win. What a database or a role is set to otherwise does not matter.
         let ours = format!(
             "-c statement_timeout={answer} -c lock_timeout={} \
-             -c default_transaction_isolation=read\\ committed -c enable_seqscan=off",
+             -c default_transaction_isolation=read\\ committed -c enable_seqscan=off -c jit=off",
             answer / 2
         );
         let theirs = config.get_options().unwrap_or_default().to_owned();

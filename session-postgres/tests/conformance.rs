@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::Schema;
+use common::{Schema, server_url, with_option};
 use session_core::conformance::Harness;
 
 fn with_the_defaults() -> Harness {
@@ -12,4 +12,22 @@ fn with_the_defaults() -> Harness {
     schema.harness(&options)
 }
 
-session_core::conformance!(postgres, with_the_defaults());
+session_core::conformance!(by_default, with_the_defaults());
+
+/// No instant is the server's, nor its time zone's.
+fn in_nepal() -> Harness {
+    let schema = Schema::new();
+    let url = with_option(&server_url(), "options=-c%20TimeZone%3DAsia/Kathmandu");
+    let options = schema.options_of(&url);
+    schema.harness(&options)
+}
+
+session_core::conformance!(in_kathmandu, in_nepal());
+
+fn with_unnamed_statements() -> Harness {
+    let schema = Schema::new();
+    let options = schema.options().transaction_pooler(true);
+    schema.harness(&options)
+}
+
+session_core::conformance!(as_behind_a_pooler, with_unnamed_statements());

@@ -4,8 +4,15 @@
 use std::future::Future;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use session_core::conformance::{BoxFuture, Harness, Runner};
+use session_core::store::Touch;
+use session_core::{
+    Actor, Change, ChangeId, ClassName, DataWrite, EncodedData, End, Event, EventKind, Fence,
+    Limits, Realm, Reason, Record, Replacement, SecretHash, SessionId, Subject, SystemRandom,
+    Timestamp,
+};
 use session_postgres::{PostgresOptions, PostgresStore};
 use tokio::runtime::Runtime;
 use tokio_postgres::NoTls;
@@ -72,7 +79,7 @@ impl Schema {
 
     /// The text of statements in which `$S` stands for the schema.
     pub(crate) fn named(&self, sql: &str) -> String {
-        sql.replace("$S", &format!("\"{}\"", self.name))
+        sql.replace("$S", &format!("\"{}\"", self.name.replace('"', "\"\"")))
     }
 
     /// A harness whose stores have four connections, so that many tests at once fit the server.
@@ -113,4 +120,95 @@ pub(crate) async fn client_of(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     RUNTIME.spawn(connection);
     client
+}
+
+/// A URL with one more option.
+pub(crate) fn with_option(url: &str, option: &str) -> String {
+    format!("{url}{}{option}", if url.contains('?') { '&' } else { '?' })
+}
+
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+pub(crate) fn realm() -> Realm {
+    Realm::default()
+}
+
+pub(crate) fn subject(name: &str) -> Subject {
+    Subject::new(name).unwrap()
+}
+
+pub(crate) fn change() -> Change {
+    Change::new(ChangeId::new(&SystemRandom).unwrap())
+}
+
+/// A session of its own, nobody's.
+pub(crate) fn record() -> Record {
+    let limits = Limits { absolute_timeout: Some(Duration::from_secs(3_600)), ..Limits::NONE };
+    let mut record = Record::new(
+        SessionId::new(START, &SystemRandom).unwrap(),
+        SecretHash::from_bytes([7; 32]),
+        ClassName::new("browser").unwrap(),
+        limits,
+        START,
+    );
+    record.due_at = START + Duration::from_secs(3_600);
+    record
+}
+
+pub(crate) fn record_of(name: &str) -> Record {
+    Record { subject: Some(subject(name)), ..record() }
+}
+
+pub(crate) fn event(record: &Record, kind: EventKind) -> Event {
+    Event {
+        session: Some(record.id),
+        subject: record.subject.clone(),
+        ..Event::new(kind, Actor::Subject, START)
+    }
+}
+
+/// An insert of an anonymous session with some data, and its event.
+pub(crate) fn insert(record: &Record) -> Change {
+    change()
+        .insert(record.clone(), Some(EncodedData::from_stored(r#"{"note":"kept"}"#)))
+        .event(event(record, EventKind::Issued))
+}
+
+/// The login of a subject whose mark has this version.
+pub(crate) fn login(record: &Record, version: u64) -> Change {
+    let subject = record.subject.clone().unwrap();
+    change()
+        .insert_fenced(record.clone(), None, &Fence { subject, version })
+        .event(event(record, EventKind::LoggedIn))
+}
+
+/// The end of a session of the first version.
+pub(crate) fn revocation(record: &Record) -> Change {
+    let end = End {
+        reason: Reason::SignedOut,
+        actor: Actor::Subject,
+        at: START,
+        observed_at: START,
+        purge_at: START + Duration::from_secs(7_200),
+    };
+    change()
+        .replace(Replacement {
+            record: Record { end: Some(end), ..record.clone() },
+            expected: 1,
+            data: DataWrite::Drop,
+            decided_on: None,
+        })
+        .event(event(record, EventKind::Ended))
+}
+
+/// Activity so many seconds after the start, whatever was before.
+pub(crate) fn touch(record: &Record, seconds: u64) -> Touch {
+    let seen_at = START + Duration::from_secs(seconds);
+    Touch {
+        id: record.id,
+        slot: 0,
+        seen_at,
+        if_after: START - Duration::from_secs(1),
+        if_before: seen_at,
+    }
 }

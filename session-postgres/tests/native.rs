@@ -1,0 +1,249 @@
+//! What is Postgres' own: how rows are rewritten, what a schema keeps apart, and what is left of dropped calls.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod common;
+
+use std::num::NonZeroUsize;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use common::{
+    START, Schema, change, client, insert, login, realm, record, record_of, revocation, run,
+    subject, touch,
+};
+use session_core::store::{EventQuery, ListQuery, Outcome, Touched};
+use session_core::{
+    DataWrite, EncodedData, MarkKey, MarkWrite, Replacement, SessionStore, StoreErrorKind,
+};
+use session_postgres::PostgresStore;
+
+#[test]
+fn touches_rewrite_no_index() {
+    let schema = Schema::new();
+    let store = schema.open();
+    run(async {
+        let records: Vec<_> = (0..200).map(|n| record_of(&format!("subject {n}"))).collect();
+        for record in &records {
+            let outcome = store.commit(&realm(), &login(record, 0)).await;
+            assert_eq!(outcome.unwrap(), Outcome::Applied);
+        }
+        for round in 1..=20 {
+            for batch in records.chunks(20) {
+                let touches: Vec<_> = batch.iter().map(|record| touch(record, round)).collect();
+                let touched = store.touch(&realm(), &touches).await.unwrap();
+                assert!(touched.iter().all(|touched| *touched == Touched::Touched));
+            }
+        }
+        // A connection hands its figures over when it is closed.
+        drop(store);
+        let (hot, all) = updates(&schema, 4_000).await;
+        assert!(hot * 100 >= all * 95, "{hot} of {all} updates were HOT");
+    });
+}
+
+/// The updates of the table `sessions` that were HOT, and all; as soon as the server tells of so many.
+async fn updates(schema: &Schema, at_least: i64) -> (i64, i64) {
+    let client = client().await;
+    let sql = "SELECT n_tup_hot_upd, n_tup_upd FROM pg_stat_user_tables \
+               WHERE schemaname = $1 AND relname = 'sessions'";
+    for _ in 0..2_000 {
+        let row = client.query_one(sql, &[&schema.name]).await.unwrap();
+        let (hot, all): (i64, i64) = (row.get(0), row.get(1));
+        if all >= at_least {
+            return (hot, all);
+        }
+        client.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the server never told of {at_least} updates");
+}
+
+#[test]
+fn two_applications_share_a_database() {
+    let (ours, theirs) = (Schema::new(), Schema::new());
+    let (our, their) = (ours.open(), theirs.open());
+    run(async {
+        let record = record_of("alice");
+        assert!(our.commit(&realm(), &login(&record, 0)).await.unwrap().is_applied());
+        assert!(their.load(&realm(), record.id).await.unwrap().is_none());
+        let marks = their.marks(&realm(), Some(&subject("alice"))).await.unwrap();
+        assert_eq!(marks.subject.version, 0);
+        assert!(their.list(&realm(), &ListQuery::default(), None).await.unwrap().rows.is_empty());
+        assert!(their.commit(&realm(), &login(&record, 0)).await.unwrap().is_applied());
+        assert!(their.commit(&realm(), &revocation(&record)).await.unwrap().is_applied());
+        let stored = our.load(&realm(), record.id).await.unwrap().unwrap();
+        assert!(stored.record.end.is_none(), "what ends in one application lives on in the other");
+    });
+}
+
+/// Polls a future so many times at most, and drops it if it is not done by then.
+struct Cut<F>(Pin<Box<F>>, usize);
+
+impl<F: Future> Future for Cut<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.1 == 0 {
+            return Poll::Ready(None);
+        }
+        self.1 -= 1;
+        match self.0.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.1 == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+#[test]
+fn dropped_calls_leave_no_transaction_open() {
+    let schema = Schema::new();
+    let url =
+        common::with_option(&common::server_url(), &format!("application_name={}", schema.name));
+    // One connection: if any call kept it, the next would wait for ever.
+    let options = schema.options_of(&url).max_connections(NonZeroUsize::MIN);
+    run(async {
+        let store = PostgresStore::open_with(&options).await.unwrap();
+        let (all, tail, limit) =
+            (ListQuery::default(), EventQuery::default(), NonZeroUsize::new(9).unwrap());
+        let now = START;
+        for polls in 0..12 {
+            let record = record();
+            let inserted = insert(&record);
+            Cut(Box::pin(store.commit(&realm(), &inserted)), polls).await;
+            Cut(Box::pin(store.load(&realm(), record.id)), polls).await;
+            Cut(Box::pin(store.touch(&realm(), &[touch(&record, 1)])), polls).await;
+            Cut(Box::pin(store.list(&realm(), &all, None)), polls).await;
+            Cut(Box::pin(store.events(&realm(), &tail, None)), polls).await;
+            Cut(Box::pin(store.purge(&realm(), now, limit)), polls).await;
+            // Sent again it is applied once, whether it was or not.
+            assert_eq!(store.commit(&realm(), &inserted).await.unwrap(), Outcome::Applied);
+            let stored = store.load(&realm(), record.id).await.unwrap().unwrap();
+            assert_eq!((stored.version, stored.data.is_some()), (1, true));
+        }
+        let client = client().await;
+        let sql = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE application_name = $1 AND state LIKE 'idle in transaction%'";
+        let open: i64 = client.query_one(sql, &[&schema.name]).await.unwrap().get(0);
+        assert_eq!(open, 0, "no transaction is open");
+    });
+}
+
+#[test]
+fn a_batch_that_is_full_of_conflicts_leaves_no_mark_behind() {
+    let schema = Schema::new();
+    let store = schema.open();
+    run(async {
+        let (alice, bob) = (record_of("alice"), record_of("bob"));
+        let late = [login(&alice, 7), login(&bob, 7)];
+        let outcomes = store.commit_each(&realm(), &late).await.unwrap();
+        let fenced = |name| Outcome::Fenced(MarkKey::Subject(subject(name)));
+        assert_eq!(outcomes, [fenced("alice"), fenced("bob")]);
+        let left =
+            client().await.query_one(&schema.named("SELECT count(*) FROM $S.marks"), &[]).await;
+        assert_eq!(left.unwrap().get::<_, i64>(0), 0, "what was made to be locked is gone");
+    });
+}
+
+#[test]
+fn numbers_beyond_a_bigint_are_refused() {
+    let schema = Schema::new();
+    let store = schema.open();
+    run(async {
+        let mut record = record();
+        record.epochs.realm = u64::MAX;
+        let refused = store.commit(&realm(), &change().insert(record, None)).await.unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::Invalid, "{refused}");
+        let write = MarkWrite { key: MarkKey::Realm, expected: u64::MAX, raise: None, stamp: None };
+        let outcome = store.commit(&realm(), &change().mark(write)).await.unwrap();
+        assert_eq!(outcome, Outcome::Fenced(MarkKey::Realm), "it is the version of no mark");
+    });
+}
+
+#[test]
+fn a_nul_is_refused_and_named() {
+    let schema = Schema::new();
+    let store = schema.open();
+    run(async {
+        let data = EncodedData::from_stored("\0");
+        let refused = store.commit(&realm(), &change().insert(record(), Some(data))).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::Invalid, "{refused}");
+        assert!(refused.to_string().contains("NUL"), "{refused}");
+    });
+}
+
+#[test]
+fn rows_and_marks_that_cannot_be_moved_on_are_conflicts() {
+    let schema = Schema::new();
+    let store = schema.open();
+    run(async {
+        let (newer, last, alice) = (record(), record(), record_of("alice"));
+        for change in [insert(&newer), insert(&last), login(&alice, 0)] {
+            assert!(store.commit(&realm(), &change).await.unwrap().is_applied());
+        }
+        let client = client().await;
+        let sql = format!(
+            "UPDATE $S.sessions SET format = 2 WHERE id = '{}'; \
+             UPDATE $S.sessions SET version = 9223372036854775807 WHERE id = '{}'; \
+             UPDATE $S.marks SET epoch = -1",
+            newer.id, last.id
+        );
+        client.batch_execute(&schema.named(&sql)).await.unwrap();
+        let error = store.load(&realm(), newer.id).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains("format 2"), "{error}");
+        let error = store.load(&realm(), last.id).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+        let error = store.load(&realm(), alice.id).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+        let replaced = |record: &session_core::Record, expected| {
+            let (record, data) = (record.clone(), DataWrite::Keep);
+            change().replace(Replacement { record, expected, data, decided_on: None })
+        };
+        let batch = [
+            replaced(&newer, 1),
+            replaced(&last, i64::MAX.unsigned_abs()),
+            login(&record_of("alice"), 1),
+            insert(&record()),
+        ];
+        let outcomes = store.commit_each(&realm(), &batch).await.unwrap();
+        let expected = [
+            Outcome::Moved(newer.id),
+            Outcome::Moved(last.id),
+            Outcome::Fenced(MarkKey::Subject(subject("alice"))),
+            Outcome::Applied,
+        ];
+        assert_eq!(outcomes, expected);
+    });
+}
+
+#[test]
+fn a_log_of_raises_that_is_damaged_stops_no_raise() {
+    let schema = Schema::new();
+    let store = schema.open();
+    run(async {
+        let record = record();
+        assert!(store.commit(&realm(), &insert(&record)).await.unwrap().is_applied());
+        for (version, damage) in [(0, "'7'"), (1, "'{}'"), (2, "NULL")] {
+            let raise = session_core::Raise {
+                epoch: version + 1,
+                reason: session_core::Reason::EveryoneRevoked,
+                actor: session_core::Actor::System,
+                at: START,
+            };
+            let write = MarkWrite {
+                key: MarkKey::Realm,
+                expected: version,
+                raise: Some(raise.clone()),
+                stamp: None,
+            };
+            assert!(store.commit(&realm(), &change().mark(write)).await.unwrap().is_applied());
+            let stored = store.load(&realm(), record.id).await.unwrap().unwrap();
+            assert_eq!(stored.marks.realm.raise, Some(raise), "the log is begun anew");
+            let sql = schema.named(&format!("UPDATE $S.marks SET raises = {damage}"));
+            client().await.batch_execute(&sql).await.unwrap();
+        }
+    });
+}

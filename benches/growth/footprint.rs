@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::Failure;
 
-/// Where a store's files are.
+/// Where a store's files are, or its server.
 #[derive(Debug)]
 pub(crate) struct Footprint {
     places: Vec<PathBuf>,
+    postgres: Option<String>,
 }
 
 impl Footprint {
@@ -22,7 +23,8 @@ impl Footprint {
             Some(("sled", directory)) => vec![directory.into()],
             _ => server.into_iter().collect(),
         };
-        Self { places }
+        let postgres = url.starts_with("postgres").then(|| url.to_owned());
+        Self { places, postgres }
     }
 
     /// The bytes on disk; none if it is kept in memory, or nobody knows where.
@@ -34,9 +36,18 @@ impl Footprint {
         Ok((!self.places.is_empty()).then_some(bytes))
     }
 
-    /// Waits until the disk has what the filling left to be written, and reads the files, as far as there is memory
-    /// for them: a store that has been in use for a while is in the system's cache.
-    pub(crate) fn settle(&self) -> Result<(), Failure> {
+    /// Makes of a store that was just filled one that has been in use for a while.
+    ///
+    /// The disk has what the filling left to be written, and the files are in the system's cache, as far as there is
+    /// memory for them. A Postgres server has statistics of its tables, which it gathers by itself within minutes.
+    pub(crate) async fn settle(&self) -> Result<(), Failure> {
+        if let Some(url) = &self.postgres {
+            let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
+            let connection = tokio::spawn(connection);
+            client.batch_execute("ANALYZE").await?;
+            drop(client);
+            connection.await??;
+        }
         for place in self.places.iter().filter(|place| place.exists()) {
             each_file(place, &mut |file| {
                 let mut file = File::open(file)?;

@@ -83,7 +83,7 @@ async fn measure(options: &Options, url: &str) -> Result<(), Failure> {
     let mut figures = Figures::of(name, options.json.clone());
     for &size in &options.sizes {
         let rate = fill::fill(&*store, &sessions, &mut population, size).await?;
-        footprint.settle()?;
+        footprint.settle().await?;
         let each = Duration::from_secs_f64(options.seconds);
         let measured = Cells::new(&sessions, &mut population, each).measure().await?;
         let figure = Figure {

@@ -1,11 +1,12 @@
 //! A copy of all that is durable.
 
-use session_core::store::Order;
 use session_core::{StoreError, StoreErrorKind};
 
+use crate::digest::{self, Tip};
 use crate::error::{self, Fault};
 use crate::files::sync_directory;
 use crate::flush;
+use crate::keys;
 use crate::open;
 use crate::options::SledOptions;
 use crate::view::View;
@@ -27,9 +28,11 @@ pub(crate) fn copy(view: View<'_>, to: &SledOptions) -> Result<u64, StoreError> 
     let opened = open::open(to)?;
     let mut copied = 0;
     let mut batch = sled::Batch::default();
-    let everything = Vec::new()..vec![u8::MAX];
-    for found in view.scan(everything, Order::OldestFirst) {
+    let mut tip = Tip::of(view).map_err(failed)?;
+    tip.sum = 0;
+    for found in view.everything() {
         let (key, value) = found.map_err(failed)?;
+        tip.sum = tip.sum.wrapping_add(digest::summand(&key, &value));
         batch.insert(key, value);
         copied += 1;
         if copied % BATCH as u64 == 0 {
@@ -37,6 +40,8 @@ pub(crate) fn copy(view: View<'_>, to: &SledOptions) -> Result<u64, StoreError> 
             opened.db.apply_batch(full).map_err(|error| error::sled(path, error))?;
         }
     }
+    // What is missing in a damaged store is missing for good.
+    batch.insert(keys::BATCH, tip.seal());
     opened.db.apply_batch(batch).map_err(|error| error::sled(path, error))?;
     opened.db.flush().map_err(|error| error::sled(path, error))?;
     let mut files = opened.files;

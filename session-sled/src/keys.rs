@@ -181,6 +181,14 @@ pub(crate) fn after(mut key: Vec<u8>) -> Vec<u8> {
     key
 }
 
+/// The kind of a key of a realm; none of the store's own keys.
+pub(crate) fn kind_of(key: &[u8]) -> Option<u8> {
+    match key.first()? {
+        0 => None,
+        length => key.get(1 + usize::from(*length)).copied(),
+    }
+}
+
 /// The id that ends a key.
 pub(crate) fn id_at_end(key: &[u8]) -> Option<SessionId> {
     key.last_chunk().map(|id| SessionId::from_bytes(*id))

@@ -3,6 +3,7 @@
 
 mod commit;
 mod copy;
+mod digest;
 mod error;
 mod events;
 mod files;
@@ -13,6 +14,7 @@ mod migrate;
 mod open;
 mod options;
 mod purge;
+mod reserve;
 mod rows;
 mod scan;
 mod shared;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use session_core::{StoreError, StoreErrorKind};
-use sled::{Db, Tree};
+use sled::Db;
 
-use crate::error::{self, Fault};
+use crate::error;
 use crate::keys;
 
 /// The version of the layout that this program writes, and the only one that it reads.
@@ -30,18 +30,6 @@ pub(crate) fn migrate(path: &Path, db: &Db) -> Result<(), StoreError> {
             "this is another application's sled database; give another path",
         )),
     }
-}
-
-/// The number of the last batch.
-pub(crate) fn last_batch(path: &Path, tree: &Tree) -> Result<u64, StoreError> {
-    let Some(value) = tree.get(keys::BATCH).map_err(|error| error::sled(path, error))? else {
-        return Ok(0);
-    };
-    let bytes = crate::rows::open("the number of the last batch", keys::BATCH, &value)?;
-    let number = bytes.try_into().map_err(|_| {
-        Fault::Store(StoreError::corrupt("the number of the last batch is none")).tell(path)
-    })?;
-    Ok(u64::from_be_bytes(number))
 }
 
 fn is_empty(db: &Db) -> sled::Result<bool> {

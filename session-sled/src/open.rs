@@ -9,10 +9,12 @@ use std::time::Duration;
 use session_core::{StoreError, StoreErrorKind};
 use sled::Db;
 
+use crate::digest::{self, Tip};
 use crate::error::{self, Fault, guarded};
 use crate::files::{self, Files};
 use crate::migrate;
 use crate::options::SledOptions;
+use crate::view::{View, Writes};
 
 /// An open database, and the files beside it.
 pub(crate) struct Opened {
@@ -29,21 +31,38 @@ pub(crate) fn open(options: &SledOptions) -> Result<Opened, StoreError> {
     migrate::migrate(path, &db)?;
     let mut files = Files::open(path, options.durability, lock)
         .map_err(|error| Fault::from(error).tell(path))?;
-    let last = migrate::last_batch(path, &db)?;
-    let noted = files.noted().unwrap_or(0);
-    if noted > last {
+    complete(options, &db, files.noted().unwrap_or(0))?;
+    Ok(Opened { db, files })
+}
+
+/// Refuses a database that lacks what was acknowledged.
+fn complete(options: &SledOptions, db: &Db, noted: u64) -> Result<(), StoreError> {
+    let path = &options.path;
+    let nothing = Writes::new();
+    let view = View { tree: db, over: &nothing };
+    let tip = guarded(|| Tip::of(view)).map_err(|fault| fault.tell(path))?;
+    if noted > tip.number {
         return Err(error::at(
             StoreErrorKind::Corrupt,
             path,
             format_args!(
                 "the end of its log is damaged: the last {} of {noted} groups of writes are missing; restore \
                  it from a copy, or remove the file `{}` in it to go on without them",
-                noted - last,
+                noted - tip.number,
                 files::COMMITTED,
             ),
         ));
     }
-    Ok(Opened { db, files })
+    if options.verify && guarded(|| digest::sum(view)).map_err(|fault| fault.tell(path))? != tip.sum
+    {
+        return Err(error::at(
+            StoreErrorKind::Corrupt,
+            path,
+            "its log is damaged, and something of it is missing; restore it from a copy, or make a copy of what \
+             is left: open it with `SledOptions::verify(false)`, and use `SledStore::copy_to`",
+        ));
+    }
+    Ok(())
 }
 
 /// Opens the database in a directory whose lock is held.

@@ -19,6 +19,7 @@ pub struct SledOptions {
     pub(crate) cache: u64,
     pub(crate) queue: NonZeroUsize,
     pub(crate) min_free: u64,
+    pub(crate) verify: bool,
 }
 
 impl SledOptions {
@@ -31,6 +32,7 @@ impl SledOptions {
             cache: 64 << 20,
             queue: const { NonZeroUsize::new(4_096).unwrap() },
             min_free: 32 << 20,
+            verify: true,
         }
     }
 
@@ -73,6 +75,15 @@ impl SledOptions {
     #[must_use]
     pub fn min_free(mut self, bytes: u64) -> Self {
         self.min_free = bytes;
+        self
+    }
+
+    /// Whether everything is read when the store is opened, to see that nothing is missing: where sled finds a
+    /// part of its log damaged, it goes on as if that had never been written, a revocation perhaps. Yes, unless
+    /// said otherwise: it takes a second or two for each million keys, of which a session has about ten.
+    #[must_use]
+    pub fn verify(mut self, verify: bool) -> Self {
+        self.verify = verify;
         self
     }
 

@@ -7,6 +7,7 @@ use sled::Db;
 
 use crate::error::{self, Fault, guarded};
 use crate::options::SledOptions;
+use crate::transaction::NOT_YET;
 use crate::view::{View, Writes};
 
 /// The database, and what readers still have to see in the place of what is in it.
@@ -19,16 +20,25 @@ pub(crate) struct Shared {
     state: RwLock<State>,
 }
 
+/// A read that failed.
+pub(crate) struct Failed {
+    pub(crate) error: StoreError,
+    /// If opening the database again may help: how often that has been tried before.
+    pub(crate) mend: Option<u64>,
+}
+
 /// What the lock guards.
 pub(crate) struct State {
     /// None after an error, until it is open again.
     pub(crate) db: Option<Db>,
     pub(crate) before: Writes,
+    /// How often it has been opened again, or not.
+    pub(crate) tries: u64,
 }
 
 impl Shared {
     pub(crate) fn new(options: &SledOptions, db: Db) -> Self {
-        let state = State { db: Some(db), before: Writes::new() };
+        let state = State { db: Some(db), before: Writes::new(), tries: 0 };
         Self { options: options.clone(), state: RwLock::new(state) }
     }
 
@@ -36,19 +46,21 @@ impl Shared {
     pub(crate) fn read<T>(
         &self,
         ask: impl FnOnce(View<'_>) -> Result<T, Fault>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, Failed> {
         let path = &self.options.path;
         // A panic elsewhere has left a whole state: it is only ever replaced.
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let Some(db) = &state.db else {
-            return Err(error::at(
-                StoreErrorKind::Unavailable,
-                path,
-                "it was closed after an error and cannot be opened; the next write tries again",
-            ));
+            let error = error::at(StoreErrorKind::Unavailable, path, NOT_YET);
+            return Err(Failed { error, mend: Some(state.tries) });
         };
         let view = View { tree: db, over: &state.before };
-        guarded(|| ask(view)).map_err(|fault| fault.tell(path))
+        guarded(|| ask(view)).map_err(|fault| {
+            // sled writes by itself, and tells whoever asks next that there was no room for it.
+            let error = fault.tell(path);
+            let mend = (error.kind() == StoreErrorKind::StorageFull).then_some(state.tries);
+            Failed { error, mend }
+        })
     }
 
     /// Changes the state while nobody reads.

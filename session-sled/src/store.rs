@@ -14,8 +14,10 @@ use session_core::{
     Change, Marks, Realm, SessionId, SessionStore, StoreError, StoreErrorKind, Subject, Timestamp,
 };
 
+use crate::error::Fault;
 use crate::options::SledOptions;
 use crate::shared::Shared;
+use crate::view::View;
 use crate::writer::{Done, Work, Writer};
 use crate::{copy, error, events, open, scan};
 
@@ -89,7 +91,25 @@ impl SledStore {
     pub fn copy_to(&self, path: impl Into<PathBuf>) -> Result<u64, StoreError> {
         let options =
             SledOptions { path: path.into(), create: true, ..self.shared.options.clone() };
-        self.shared.read(|view| copy::copy(view, &options).map_err(Into::into))
+        let copied = self.shared.read(|view| Ok(copy::copy(view, &options)?));
+        copied.map_err(|failed| failed.error)
+    }
+
+    /// Reads; if the database is closed after an error, or has to be, once more when it is open again.
+    async fn read<T>(
+        &self,
+        realm: &Realm,
+        ask: impl Fn(View<'_>) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let failed = match self.shared.read(&ask) {
+            Ok(answer) => return Ok(answer),
+            Err(failed) => failed,
+        };
+        let Some(tries) = failed.mend else { return Err(failed.error) };
+        match self.writer.write(realm, Work::Mend { tries }).await {
+            Ok(_) => self.shared.read(&ask).map_err(|failed| failed.error),
+            Err(error) => Err(error),
+        }
     }
 
     async fn commit_all(
@@ -99,14 +119,14 @@ impl SledStore {
     ) -> Result<Vec<Outcome>, StoreError> {
         match self.writer.write(realm, Work::Commit(changes)).await? {
             Done::Commit(outcomes) => Ok(outcomes),
-            Done::Touch(_) | Done::Purge(_) => Err(self.mixed_up()),
+            Done::Touch(_) | Done::Purge(_) | Done::Mend => Err(self.mixed_up()),
         }
     }
 
     async fn remove(&self, realm: &Realm, work: Work) -> Result<Purged, StoreError> {
         match self.writer.write(realm, work).await? {
             Done::Purge(purged) => Ok(purged),
-            Done::Commit(_) | Done::Touch(_) => Err(self.mixed_up()),
+            Done::Commit(_) | Done::Touch(_) | Done::Mend => Err(self.mixed_up()),
         }
     }
 
@@ -124,11 +144,11 @@ impl fmt::Debug for SledStore {
 #[async_trait]
 impl SessionStore for SledStore {
     async fn load(&self, realm: &Realm, id: SessionId) -> Result<Option<Stored>, StoreError> {
-        self.shared.read(|view| scan::load(view, realm, id))
+        self.read(realm, |view| scan::load(view, realm, id)).await
     }
 
     async fn marks(&self, realm: &Realm, subject: Option<&Subject>) -> Result<Marks, StoreError> {
-        self.shared.read(|view| scan::marks(view, realm, subject))
+        self.read(realm, |view| scan::marks(view, realm, subject)).await
     }
 
     async fn commit(&self, realm: &Realm, change: &Change) -> Result<Outcome, StoreError> {
@@ -147,7 +167,7 @@ impl SessionStore for SledStore {
     async fn touch(&self, realm: &Realm, touches: &[Touch]) -> Result<Vec<Touched>, StoreError> {
         match self.writer.write(realm, Work::Touch(touches.to_vec())).await? {
             Done::Touch(touched) => Ok(touched),
-            Done::Commit(_) | Done::Purge(_) => Err(self.mixed_up()),
+            Done::Commit(_) | Done::Purge(_) | Done::Mend => Err(self.mixed_up()),
         }
     }
 
@@ -157,7 +177,7 @@ impl SessionStore for SledStore {
         query: &ListQuery,
         after: Option<&Cursor>,
     ) -> Result<Scan, StoreError> {
-        self.shared.read(|view| scan::list(view, realm, query, after))
+        self.read(realm, |view| scan::list(view, realm, query, after)).await
     }
 
     async fn due(
@@ -167,7 +187,7 @@ impl SessionStore for SledStore {
         after: Option<&Cursor>,
         limit: NonZeroUsize,
     ) -> Result<Scan, StoreError> {
-        self.shared.read(|view| scan::due(view, realm, now, after, limit))
+        self.read(realm, |view| scan::due(view, realm, now, after, limit)).await
     }
 
     async fn below_epoch(
@@ -176,7 +196,7 @@ impl SessionStore for SledStore {
         after: Option<&Cursor>,
         limit: NonZeroUsize,
     ) -> Result<BelowEpoch, StoreError> {
-        self.shared.read(|view| scan::below_epoch(view, realm, after, limit))
+        self.read(realm, |view| scan::below_epoch(view, realm, after, limit)).await
     }
 
     async fn events(
@@ -185,7 +205,7 @@ impl SessionStore for SledStore {
         query: &EventQuery,
         after: Option<&Cursor>,
     ) -> Result<Events, StoreError> {
-        self.shared.read(|view| events::events(view, realm, query, after))
+        self.read(realm, |view| events::events(view, realm, query, after)).await
     }
 
     async fn purge(

@@ -5,22 +5,25 @@ use std::sync::Arc;
 use session_core::{StoreError, StoreErrorKind};
 use sled::Db;
 
+use crate::digest::Tip;
 use crate::error::{self, Fault, guarded};
 use crate::files::Files;
 use crate::flush::{self, Failure, Flusher};
+use crate::reserve::{Reserve, no_room};
 use crate::shared::Shared;
-use crate::view::{self, Pending, Writes};
+use crate::view::{self, Pending, View, Writes};
 use crate::writer::{Done, Job};
-use crate::{keys, migrate, open, rows};
+use crate::{keys, migrate, open};
 
 /// Carries out groups of writes, one after the other.
 pub(crate) struct Transactions {
     shared: Arc<Shared>,
     flusher: Flusher,
-    /// The number of the last batch that is durable.
-    batch: u64,
+    /// The last batch that is durable.
+    tip: Tip,
     /// A batch of which nobody knows whether it was carried out, since the database cannot be opened.
     open_question: Option<Question>,
+    reserve: Reserve,
 }
 
 /// What a batch was to write, and what stood there before.
@@ -35,22 +38,25 @@ enum Verdict {
     Done,
     /// Nothing of it was.
     Nothing,
+    /// Nobody will ever know.
     Unknown,
+    /// It will be known when the database is open again, which it is not for this reason.
+    Unseen(Arc<StoreError>),
 }
 
 impl Transactions {
     pub(crate) fn new(shared: &Arc<Shared>, files: Files) -> Result<Self, StoreError> {
         let path = &shared.options.path;
-        let batch =
-            shared.read(|view| migrate::last_batch(path, view.tree).map_err(Fault::Store))?;
+        let tip = shared.read(Tip::of).map_err(|failed| failed.error)?;
         let flusher = Flusher::start(path, files)?;
-        Ok(Self { shared: Arc::clone(shared), flusher, batch, open_question: None })
+        let reserve = Reserve::new(path);
+        Ok(Self { shared: Arc::clone(shared), flusher, tip, open_question: None, reserve })
     }
 
     /// One batch and one flush for the whole group. A member that cannot be carried out fails alone, before
     /// anything is written; if the batch fails, it fails for all.
     pub(crate) fn carry_out(&mut self, mut group: Vec<Job>) {
-        let db = match self.database() {
+        let db = match self.database(&group) {
             Ok(db) => db,
             Err(failed) => {
                 let failed = Arc::new(failed);
@@ -65,10 +71,9 @@ impl Transactions {
         if writes.is_empty() {
             return answer(group, done);
         }
-        let batch = self.batch + 1;
         if durable {
-            let number = rows::seal(keys::BATCH, &[&batch.to_be_bytes()]);
-            writes.insert(keys::BATCH.to_vec(), Some(number.into()));
+            // What stands there before is asked for with the rest.
+            writes.insert(keys::BATCH.to_vec(), None);
         }
         let before = match guarded(|| view::before(&db, &writes)) {
             Ok(before) => before,
@@ -81,7 +86,11 @@ impl Transactions {
             }
             Err(_) => return group.into_iter().for_each(|job| self.carry_out(vec![job])),
         };
-        match self.write(&db, &writes, before, durable.then_some(batch)) {
+        let tip = durable.then(|| self.tip.after(&writes, &before));
+        if let Some(tip) = tip {
+            writes.insert(keys::BATCH.to_vec(), Some(tip.seal().into()));
+        }
+        match self.write(&db, &writes, before, tip) {
             Ok(()) => answer(group, done),
             Err(failure) => {
                 // No handle may be left when the database is closed.
@@ -93,6 +102,9 @@ impl Transactions {
                         (Verdict::Done, Ok(done)) => Ok(done),
                         (Verdict::Nothing, Ok(_)) => Err(self.failed(&failure)),
                         (Verdict::Unknown, Ok(_)) => Err(self.unknown()),
+                        (Verdict::Unseen(why), Ok(_)) => {
+                            Err(self.unknown().with_source(Arc::clone(why)))
+                        }
                     };
                     job.answer(done);
                 }
@@ -108,23 +120,18 @@ impl Transactions {
     }
 
     /// What each member answers, and what all of them write together: each sees what those before it have done.
-    fn work_out(&self, db: &Db, group: &[Job]) -> (Writes, Vec<Result<Done, StoreError>>) {
-        let options = &self.shared.options;
-        // What is not known is no reason to refuse anything.
-        let room = fs2::available_space(&options.path).is_ok_and(|free| free < options.min_free);
+    fn work_out(&mut self, db: &Db, group: &[Job]) -> (Writes, Vec<Result<Done, StoreError>>) {
+        let path = &self.shared.options.path;
+        let room = self.reserve.room(&self.shared.options);
         let mut pending = Pending::new(db);
         let mut done = Vec::with_capacity(group.len());
         for job in group {
-            if room && job.needs_room() {
-                done.push(Err(error::at(
-                    StoreErrorKind::StorageFull,
-                    &options.path,
-                    "there is hardly any room left; make some",
-                )));
+            if job.needs() > room {
+                done.push(Err(no_room(path)));
                 continue;
             }
             pending.savepoint();
-            let one = guarded(|| job.run(&mut pending)).map_err(|fault| fault.tell(&options.path));
+            let one = guarded(|| job.run(&mut pending)).map_err(|fault| fault.tell(path));
             if one.is_err() {
                 pending.take_back();
             }
@@ -133,26 +140,26 @@ impl Transactions {
         (pending.into_writes(), done)
     }
 
-    /// Applies a batch, and makes it durable if it has a number. Until then, readers see what was before.
+    /// Applies a batch, and makes it durable if it has a tip. Until then, readers see what was before.
     fn write(
         &mut self,
         db: &Db,
         writes: &Writes,
         before: Writes,
-        number: Option<u64>,
+        tip: Option<Tip>,
     ) -> Result<(), Failure> {
         let batch = view::batch(writes);
         self.shared.change(|state| {
             state.before = before;
             guarded(|| Ok(db.apply_batch(batch)?)).map_err(Failure::Sled)?;
-            if number.is_none() {
+            if tip.is_none() {
                 state.before.clear();
             }
             Ok(())
         })?;
-        if let Some(number) = number {
-            self.flusher.flush(db, number)?;
-            self.batch = number;
+        if let Some(tip) = tip {
+            self.flusher.flush(db, tip.number)?;
+            self.tip = tip;
             let before = self.shared.change(|state| std::mem::take(&mut state.before));
             drop(before);
         }
@@ -162,10 +169,9 @@ impl Transactions {
     /// sled takes no more writes after an error, until it is opened again. Then it is seen what became of the
     /// batch; and as an error in the midst of it may have left a part, the rest is taken back.
     fn recover(&mut self, writes: Writes, failure: &Failure) -> Verdict {
-        let (db, before) =
-            self.shared.change(|state| (state.db.take(), std::mem::take(&mut state.before)));
-        if let Some(db) = db {
-            flush::close(db);
+        let before = self.shut();
+        if self.failed(failure).kind() == StoreErrorKind::StorageFull {
+            self.reserve.spend();
         }
         self.open_question = Some(Question { writes, before });
         match self.reopen() {
@@ -173,22 +179,51 @@ impl Transactions {
             _ if failure.is_for_good() => Verdict::Unknown,
             Ok(true) => Verdict::Done,
             Ok(false) => Verdict::Nothing,
-            Err(_) => Verdict::Unknown,
+            Err(why) => Verdict::Unseen(Arc::new(why)),
         }
     }
 
-    /// The database; opened again, if it was closed after an error.
-    fn database(&mut self) -> Result<Db, StoreError> {
-        let open = |shared: &Shared| shared.change(|state| state.db.clone());
-        if let Some(db) = open(&self.shared) {
-            return Ok(db);
+    /// The database. If it was closed after an error, it is opened again for whoever writes; and for a reader who
+    /// has met an error, unless that has been tried since.
+    fn database(&mut self, group: &[Job]) -> Result<Db, StoreError> {
+        let (db, tries) = self.shared.change(|state| (state.db.clone(), state.tries));
+        let to_mend = group.iter().any(|job| job.mends() == Some(tries));
+        match db {
+            Some(db) if !to_mend => return Ok(db),
+            None if !to_mend && group.iter().all(|job| job.mends().is_some()) => {
+                return Err(self.not_yet());
+            }
+            // No handle may be left when the database is closed.
+            db => drop(db),
         }
+        self.shut();
         self.reopen()?;
-        open(&self.shared).ok_or_else(|| self.unknown())
+        self.shared.change(|state| state.db.clone()).ok_or_else(|| self.not_yet())
+    }
+
+    /// Closes the database, to be opened again, and returns what readers were shown instead of what is in it.
+    fn shut(&mut self) -> Writes {
+        let (db, before) = self.shared.change(|state| {
+            state.tries += 1;
+            (state.db.take(), std::mem::take(&mut state.before))
+        });
+        if let Some(db) = db {
+            flush::close(db);
+        }
+        before
     }
 
     /// Opens the database and answers the open question: whether that batch was carried out.
     fn reopen(&mut self) -> Result<bool, StoreError> {
+        match self.try_to_open() {
+            Err(error) if error.kind() == StoreErrorKind::StorageFull && self.reserve.spend() => {
+                self.try_to_open()
+            }
+            opened => opened,
+        }
+    }
+
+    fn try_to_open(&mut self) -> Result<bool, StoreError> {
         let path = self.shared.options.path.clone();
         let db = open::database(&self.shared.options)?;
         migrate::migrate(&path, &db)?;
@@ -197,15 +232,22 @@ impl Transactions {
             Some(question) => guarded(|| question.answer(&db)),
         };
         let carried_out = carried_out.map_err(|fault| fault.tell(&path))?;
-        let number = migrate::last_batch(&path, &db)?;
-        match self.flusher.flush(&db, number) {
-            Ok(()) => {}
-            Err(failure) => {
-                flush::close(db);
-                return Err(self.failed(&failure));
-            }
+        let nothing = Writes::new();
+        let view = View { tree: &db, over: &nothing };
+        let tip = guarded(|| Tip::of(view)).map_err(|fault| fault.tell(&path))?;
+        if tip.number < self.tip.number {
+            flush::close(db);
+            return Err(error::at(
+                StoreErrorKind::Corrupt,
+                &path,
+                "it lacks what was acknowledged; restore it from a copy",
+            ));
         }
-        self.batch = number;
+        if let Err(failure) = self.flusher.flush(&db, tip.number) {
+            flush::close(db);
+            return Err(self.failed(&failure));
+        }
+        self.tip = tip;
         self.open_question = None;
         self.shared.change(|state| {
             state.before.clear();
@@ -215,19 +257,18 @@ impl Transactions {
     }
 
     fn closed(&self, why: &Arc<StoreError>) -> StoreError {
-        error::at(
-            why.kind(),
-            &self.shared.options.path,
-            "it was closed after an error, and cannot be opened again yet",
-        )
-        .with_source(Arc::clone(why))
+        error::at(why.kind(), &self.shared.options.path, NOT_YET).with_source(Arc::clone(why))
+    }
+
+    fn not_yet(&self) -> StoreError {
+        error::at(StoreErrorKind::Unavailable, &self.shared.options.path, NOT_YET)
     }
 
     fn unknown(&self) -> StoreError {
         error::at(
             StoreErrorKind::OutcomeUnknown,
             &self.shared.options.path,
-            "a write failed, and what became of it cannot be seen yet",
+            "a write failed, and what became of it cannot be seen",
         )
     }
 
@@ -248,6 +289,9 @@ impl Transactions {
     }
 }
 
+/// What is said while it cannot be opened again.
+pub(crate) const NOT_YET: &str = "it was closed after an error, and cannot be opened again yet";
+
 impl Question {
     /// Whether the batch was carried out. If only a part of it was, that is taken back.
     fn answer(&self, db: &Db) -> Result<bool, Fault> {
@@ -264,5 +308,35 @@ impl Question {
 fn answer(group: Vec<Job>, done: Vec<Result<Done, StoreError>>) {
     for (job, done) in group.into_iter().zip(done) {
         job.answer(done);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_half_a_batch_the_rest_is_taken_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = open::database(&crate::SledOptions::new(directory.path())).unwrap();
+        let of = |pairs: &[(&str, Option<&str>)]| -> Writes {
+            let pair = |(key, value): &(&str, Option<&str>)| {
+                (key.as_bytes().to_vec(), value.map(|value| value.as_bytes().into()))
+            };
+            pairs.iter().map(pair).collect()
+        };
+        let before = of(&[("a", Some("old")), ("b", None), ("c", Some("old"))]);
+        let writes = of(&[("a", Some("new")), ("b", Some("new")), ("c", None)]);
+        let question = Question { writes: writes.clone(), before: before.clone() };
+        db.apply_batch(view::batch(&before)).unwrap();
+        assert!(matches!(question.answer(&db), Ok(false)));
+        for half in [of(&[("a", Some("new"))]), of(&[("b", Some("new")), ("c", None)])] {
+            db.apply_batch(view::batch(&half)).unwrap();
+            assert!(matches!(question.answer(&db), Ok(false)));
+            assert!(matches!(view::holds(&db, &before), Ok(true)));
+        }
+        db.apply_batch(view::batch(&writes)).unwrap();
+        assert!(matches!(question.answer(&db), Ok(true)));
+        assert!(matches!(view::holds(&db, &writes), Ok(true)));
     }
 }

@@ -51,6 +51,11 @@ impl<'a> View<'a> {
         Merged { below: Some(below.peekable()), over: Some(over.peekable()), order }
     }
 
+    /// All keys with their values.
+    pub(crate) fn everything(&self) -> Merged<'a> {
+        self.scan(Vec::new()..vec![u8::MAX], Order::OldestFirst)
+    }
+
     /// The keys of a range, first to last.
     pub(crate) fn keys(&self, range: Range<Vec<u8>>) -> impl Iterator<Item = Result<IVec, Fault>> {
         self.scan(range, Order::OldestFirst).map(|found| found.map(|(key, _)| key))
@@ -178,4 +183,62 @@ pub(crate) fn batch(writes: &Writes) -> Batch {
         }
     }
     batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every way in which three keys may stand in the tree, over it, or over it as removed.
+    #[test]
+    fn what_stands_over_a_tree_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = sled::open(directory.path()).unwrap();
+        for ways in 0..6_u32.pow(3) {
+            db.clear().unwrap();
+            let (mut over, mut expected) = (Writes::new(), BTreeMap::new());
+            for place in 0..3 {
+                let key = vec![b'a' + u8::try_from(place).unwrap()];
+                let way = ways / 6_u32.pow(place) % 6;
+                if way % 2 == 1 {
+                    db.insert(&key, "below").unwrap();
+                    expected.insert(key.clone(), IVec::from("below"));
+                }
+                if way / 2 == 1 {
+                    over.insert(key.clone(), Some("over".into()));
+                    expected.insert(key, IVec::from("over"));
+                } else if way / 2 == 2 {
+                    over.insert(key.clone(), None);
+                    expected.remove(&key);
+                }
+            }
+            let view = View { tree: &db, over: &over };
+            let found = |order| -> Vec<(Vec<u8>, IVec)> {
+                let scan = view.scan(b"a".to_vec()..b"d".to_vec(), order);
+                scan.map(|found| found.map_err(|_| ()).unwrap())
+                    .map(|(key, value)| (key.to_vec(), value))
+                    .collect()
+            };
+            let mut expected: Vec<_> = expected.into_iter().collect();
+            assert_eq!(found(Order::OldestFirst), expected, "{ways}");
+            expected.reverse();
+            assert_eq!(found(Order::NewestFirst), expected, "{ways}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_what_was_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let db = sled::open(directory.path()).unwrap();
+        let mut pending = Pending::new(&db);
+        pending.put(b"a".to_vec(), "first");
+        pending.savepoint();
+        pending.put(b"a".to_vec(), "second");
+        pending.put(b"b".to_vec(), "second");
+        pending.remove(b"a".to_vec());
+        pending.put(b"b".to_vec(), "third");
+        pending.take_back();
+        let kept: Writes = [(b"a".to_vec(), Some("first".into()))].into();
+        assert_eq!(pending.into_writes(), kept);
+    }
 }

@@ -12,6 +12,7 @@ use session_core::{Change, DataWrite, Realm, StoreError, StoreErrorKind, Subject
 
 use crate::error::{self, Fault};
 use crate::files::Files;
+use crate::reserve::Room;
 use crate::shared::Shared;
 use crate::transaction::Transactions;
 use crate::view::Pending;
@@ -90,8 +91,18 @@ impl Drop for Writer {
 pub(crate) enum Work {
     Commit(Vec<Change>),
     Touch(Vec<Touch>),
-    Purge { now: Timestamp, limit: std::num::NonZeroUsize },
-    Erase { subject: Subject, limit: std::num::NonZeroUsize },
+    Purge {
+        now: Timestamp,
+        limit: std::num::NonZeroUsize,
+    },
+    Erase {
+        subject: Subject,
+        limit: std::num::NonZeroUsize,
+    },
+    /// Opens the database again, unless that has been tried since.
+    Mend {
+        tries: u64,
+    },
 }
 
 /// What became of it, in the same order.
@@ -99,6 +110,7 @@ pub(crate) enum Done {
     Commit(Vec<Outcome>),
     Touch(Vec<Touched>),
     Purge(Purged),
+    Mend,
 }
 
 pub(crate) struct Job {
@@ -128,22 +140,36 @@ impl Job {
             Work::Erase { subject, limit } => {
                 Done::Purge(purge::erase(pending, realm, subject, *limit)?)
             }
+            Work::Mend { .. } => Done::Mend,
         })
     }
 
     /// Whether it has to be durable before it is answered.
     pub(crate) fn is_durable(&self) -> bool {
-        !matches!(self.work, Work::Touch(_))
+        !matches!(self.work, Work::Touch(_) | Work::Mend { .. })
     }
 
-    /// Whether it makes the store larger, and not only for a while.
-    pub(crate) fn needs_room(&self) -> bool {
-        let Work::Commit(changes) = &self.work else { return false };
-        changes.iter().any(|change| {
+    /// If it asks for the database to be opened again: how often that had been tried when it was asked.
+    pub(crate) fn mends(&self) -> Option<u64> {
+        match self.work {
+            Work::Mend { tries } => Some(tries),
+            _ => None,
+        }
+    }
+
+    /// How much room there has to be for it.
+    pub(crate) fn needs(&self) -> Room {
+        let changes = match &self.work {
+            Work::Commit(changes) => changes,
+            Work::Touch(_) | Work::Purge { .. } | Work::Erase { .. } => return Room::Little,
+            Work::Mend { .. } => return Room::None,
+        };
+        let grows = changes.iter().any(|change| {
             let sets = |data: &DataWrite| matches!(data, DataWrite::Set(_));
             !change.inserts().is_empty()
                 || change.replacements().iter().any(|replacement| sets(&replacement.data))
-        })
+        });
+        if grows { Room::Enough } else { Room::Little }
     }
 
     pub(crate) fn answer(self, done: Result<Done, StoreError>) {

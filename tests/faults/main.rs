@@ -7,6 +7,9 @@
 mod child;
 mod crash;
 mod look;
+mod net;
 mod place;
 mod processes;
 mod report;
+mod restarts;
+mod server;

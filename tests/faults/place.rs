@@ -7,6 +7,7 @@ use session_core::{
     Class, ClassName, OnLimit, Policy, Random as _, Realm, SessionStore, Sessions, StoreError,
     Subject, SystemRandom,
 };
+use session_postgres::PostgresStore;
 use session_sled::SledStore;
 use session_sqlite::SqliteStore;
 
@@ -16,6 +17,7 @@ pub(crate) async fn open(url: &str) -> Result<Arc<dyn SessionStore>, StoreError>
     Ok(match kind {
         "sqlite" => Arc::new(SqliteStore::open(place)?),
         "sled" => Arc::new(SledStore::open(place)?),
+        "postgres" => Arc::new(PostgresStore::open(url).await?),
         other => panic!("no store is named by {other:?}"),
     })
 }

@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdin};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use postgres_cluster::Options;
 use serde::{Deserialize, Serialize};
 use session_core::{
     Actor, Answer, EventKind, Issued, LoggedIn, Login, Query, Realm, Reason, Revoked, SessionId,
@@ -21,6 +22,12 @@ fn two_over_one_sqlite_file() {
     let directory = TempDir::new().unwrap();
     let url = format!("sqlite://{}", directory.path().join("sessions.db").display());
     share("sqlite", &url);
+}
+
+#[test]
+fn two_over_one_postgres() {
+    let server = Options::default().without_fsync().start().unwrap();
+    share("postgres", &server.url());
 }
 
 /// What the parent asks of a process.

@@ -10,7 +10,7 @@
 //! | field | what it holds |
 //! |---|---|
 //! | `store` | `sqlite`, `sled` or `postgres` |
-//! | `fault` | a stable name: `killed`, `server-killed`, `server-stopped`, `restarted-under-load`, `cut`, `cut-pooled`, `hangs`, `dropped`, `two-processes`, `full-disk` |
+//! | `fault` | a stable name: `killed`, `server-killed`, `server-stopped`, `restarted-under-load`, `cut`, `cut-pooled`, `mended`, `hangs`, `dropped`, `two-processes`, `full-disk` |
 //! | `outcome` | a sentence for people: what held |
 //! | `figures` | names and whole numbers: how much was tried, and what went wrong |
 //!

@@ -79,7 +79,7 @@ pub(crate) fn check(store: &SledStore, realm: &Realm) -> usize {
             }
             Ok((expected, found, sessions.len()))
         })
-        .unwrap();
+        .unwrap_or_else(|failed| panic!("{:?}", failed.error));
     assert_eq!(found, expected, "the indexes say what the records say");
     sessions
 }

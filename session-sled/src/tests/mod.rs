@@ -1,6 +1,11 @@
 //! Tests that look behind the store's back.
 
 mod check;
+#[path = "../../tests/common/mod.rs"]
+mod common;
 mod conformance;
+mod kills;
+mod recovery;
+mod writer;
 
-pub(crate) use check::check;
+use check::check;

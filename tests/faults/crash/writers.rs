@@ -20,7 +20,12 @@ const BOUND: Duration = Duration::from_secs(30);
 /// Writes until it is killed, or until the store fails.
 pub(crate) async fn run(url: &str, realm: &str) {
     Said::Opening.tell();
-    let store = place::open(url).await.unwrap();
+    let store = match place::open(url).await {
+        Ok(store) => store,
+        // Its server may be the one that is struck.
+        Err(error) if error.kind() == StoreErrorKind::Unavailable => return,
+        Err(error) => panic!("{error}"),
+    };
     let sessions = place::engine(store, &place::realm(realm));
     let writers: Vec<_> = (0..WRITERS)
         .map(|number| tokio::spawn(Writer::new(number, sessions.clone()).write()))

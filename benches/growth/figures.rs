@@ -24,6 +24,7 @@ pub(crate) struct Figure {
     pub(crate) sessions: u64,
     pub(crate) measured: Vec<Measured>,
     pub(crate) filled_per_s: Option<f64>,
+    pub(crate) sync: Option<Duration>,
     pub(crate) disk_bytes: Option<u64>,
     pub(crate) resident_bytes: Option<u64>,
 }
@@ -82,6 +83,7 @@ impl Figures {
             "store": self.store,
             "sessions": figure.sessions,
             "filled_per_s": figure.filled_per_s,
+            "sync_us": figure.sync.map(micros),
             "disk_bytes": figure.disk_bytes,
             "resident_bytes": figure.resident_bytes,
         });
@@ -127,6 +129,7 @@ impl fmt::Display for Figures {
             }
             writeln!(f)
         };
+        row("a sync alone, us", &|size| size.sync.map(micros))?;
         row("filled a second", &|size| size.filled_per_s)?;
         row("MB on disk", &|size| size.disk_bytes.map(|bytes| bytes as f64 / 1e6))?;
         row("MB in memory", &|size| size.resident_bytes.map(|bytes| bytes as f64 / 1e6))

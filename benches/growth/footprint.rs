@@ -1,10 +1,12 @@
 //! What a store takes up.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::Failure;
+use crate::figures::now;
 
 /// Where a store's files are, or its server.
 #[derive(Debug)]
@@ -34,6 +36,27 @@ impl Footprint {
             bytes += size(place)?;
         }
         Ok((!self.places.is_empty()).then_some(bytes))
+    }
+
+    /// What the disk itself takes at this moment to write a page and sync it: the median of many. None for a store in
+    /// memory.
+    pub(crate) fn sync(&self) -> Result<Option<Duration>, Failure> {
+        let Some(place) = self.places.first() else { return Ok(None) };
+        // Beside a file, and not in a directory that is the store's own.
+        let mut path = place.clone().into_os_string();
+        path.push("-sync");
+        let mut file = File::create(&path)?;
+        let mut took = Vec::new();
+        for _ in 0..200 {
+            let begun = now();
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(&[7; 4096])?;
+            file.sync_data()?;
+            took.push(begun.elapsed());
+        }
+        fs::remove_file(&path)?;
+        took.sort_unstable();
+        Ok(Some(took[took.len() / 2]))
     }
 
     /// Makes of a store that was just filled one that has been in use for a while.

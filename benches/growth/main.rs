@@ -84,12 +84,14 @@ async fn measure(options: &Options, url: &str) -> Result<(), Failure> {
     for &size in &options.sizes {
         let rate = fill::fill(&*store, &sessions, &mut population, size).await?;
         footprint.settle().await?;
+        let sync = footprint.sync()?;
         let each = Duration::from_secs_f64(options.seconds);
         let measured = Cells::new(&sessions, &mut population, each).measure().await?;
         let figure = Figure {
             sessions: size,
             measured,
             filled_per_s: rate,
+            sync,
             disk_bytes: footprint.disk()?,
             resident_bytes: footprint::resident()?,
         };

@@ -1,11 +1,9 @@
 //! The machine that figures come from: what it is, not whose and where.
 
-use std::fs::{self, File};
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use postgres_cluster::Programs;
 use serde_json::{Value, json};
@@ -18,10 +16,9 @@ use crate::{Failure, run};
 pub(crate) struct Machine {
     processor: String,
     cores: usize,
-    gigabytes: u64,
+    gibibytes: u64,
     system: String,
     file_system: String,
-    sync: Duration,
     versions: Vec<String>,
 }
 
@@ -31,10 +28,9 @@ impl Machine {
         Ok(Self {
             processor: line_of("/proc/cpuinfo", "model name").unwrap_or("unknown".into()),
             cores: thread::available_parallelism()?.get(),
-            gigabytes: memory().unwrap_or(0),
-            system: run::read(Command::new("uname").arg("-sr"))?.trim().to_owned(),
+            gibibytes: memory().unwrap_or(0),
+            system: system()?,
             file_system: file_system(directory).unwrap_or("unknown".into()),
-            sync: sync(directory)?,
             versions: versions()?,
         })
     }
@@ -43,19 +39,25 @@ impl Machine {
         json!({
             "processor": self.processor,
             "cores": self.cores,
-            "memory_gb": self.gigabytes,
+            "memory_gib": self.gibibytes,
             "system": self.system,
             "file_system": self.file_system,
-            "sync_us": self.sync.as_micros() as u64,
             "versions": self.versions,
         })
     }
 }
 
+/// Its name and version, without what its builder has added.
+fn system() -> Result<String, Failure> {
+    let told = run::read(Command::new("uname").arg("-sr"))?;
+    Ok(told.trim().split('-').next().unwrap_or_default().to_owned())
+}
+
 fn memory() -> Option<u64> {
     let kilobytes = line_of("/proc/meminfo", "MemTotal")?;
     let kilobytes: u64 = kilobytes.trim_end_matches(" kB").parse().ok()?;
-    Some((kilobytes * 1024).div_ceil(1_000_000_000))
+    // What the system keeps for itself is not told: the next whole number is what is built in.
+    Some(kilobytes.div_ceil(1 << 20))
 }
 
 fn line_of(file: &str, key: &str) -> Option<String> {
@@ -67,23 +69,6 @@ fn line_of(file: &str, key: &str) -> Option<String> {
 fn file_system(directory: &Path) -> Option<String> {
     let kind = Command::new("df").arg("--output=fstype").arg(directory).output().ok()?;
     String::from_utf8(kind.stdout).ok()?.lines().nth(1).map(|kind| kind.trim().to_owned())
-}
-
-/// How long this disk takes to keep a page: the median of many.
-fn sync(directory: &Path) -> Result<Duration, Failure> {
-    let path = directory.join("sync");
-    let mut file = File::create(&path)?;
-    let mut took = Vec::new();
-    for _ in 0..200 {
-        let begun = now();
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(&[7; 4096])?;
-        file.sync_data()?;
-        took.push(begun.elapsed());
-    }
-    fs::remove_file(&path)?;
-    took.sort_unstable();
-    Ok(took[took.len() / 2])
 }
 
 /// Of what stands below the stores.
@@ -102,9 +87,4 @@ fn versions() -> Result<Vec<String>, Failure> {
         versions.push(programs.version()?.trim().to_owned());
     }
     Ok(versions)
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long a disk takes is asked of a real clock")]
-fn now() -> Instant {
-    Instant::now()
 }

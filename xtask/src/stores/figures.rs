@@ -71,6 +71,9 @@ impl Figures {
             row.push(ratio.map_or(NOTHING.into(), |ratio| format!("{ratio:.2}")));
             table.row(row);
         }
+        table.row(self.whole("a page and its sync, alone", |size| {
+            Some(time(self.of(size, None, "sync_us")?))
+        }));
         table.row(self.whole("bytes on disk, per session", |size| {
             let bytes = self.of(size, None, "disk_bytes")?;
             Some(format!("{:.0}", bytes / size as f64))

@@ -127,15 +127,13 @@ fn growth_of(store: &str) -> String {
 /// One machine: figures of several are not to be compared.
 fn machine(figures: &[Figures]) -> Result<String, Failure> {
     let machine = &figures.first().ok_or("there are no figures")?.machine;
-    for key in ["processor", "cores", "memory_gb", "system", "file_system"] {
+    for key in ["processor", "cores", "memory_gib", "system", "file_system"] {
         if figures.iter().any(|other| other.machine[key] != machine[key]) {
             return Err("the figures are of different machines: run `cargo xtask growth`".into());
         }
     }
     let text = |key: &str| machine[key].as_str().unwrap_or("unknown");
     let number = |key: &str| machine[key].as_u64().unwrap_or(0);
-    let syncs = figures.iter().filter_map(|figures| figures.machine["sync_us"].as_u64());
-    let (fastest, slowest) = (syncs.clone().min().unwrap_or(0), syncs.max().unwrap_or(0));
     let mut versions: Vec<&str> = Vec::new();
     for version in figures.iter().filter_map(|figures| figures.machine["versions"].as_array()) {
         versions.extend(version.iter().filter_map(Value::as_str));
@@ -143,11 +141,10 @@ fn machine(figures: &[Figures]) -> Result<String, Failure> {
     versions.sort_unstable();
     versions.dedup();
     Ok(format!(
-        "{} cores of {}, {} GB of memory, {}; the disk is {}, and takes {fastest} to {slowest} µs to write a \
-         page and sync it. {}.",
+        "{} cores of {}, {} GiB of memory, {}; the files are on {}. {}.",
         number("cores"),
         text("processor"),
-        number("memory_gb"),
+        number("memory_gib"),
         text("system"),
         text("file_system"),
         versions.join(", "),
@@ -171,7 +168,12 @@ const GROWTH: &str = "
 What an operation takes as the store fills, in microseconds, median / 99th percentile: one caller, through the
 engine, each time on a session it has not met before. Half of the sessions are in use, one in a hundred is due, two are
 tombstones; each has 256 bytes of data, a subject has five or ten of them, and the events of all logins are there.
-Medians compare; the 99th percentiles are those of a shared machine. Disk includes indexes and events.
+Medians compare; the 99th percentiles are those of a shared machine. What writes waits for the disk: the row of a
+page and its sync says what the disk itself took just before. Disk includes indexes and events.
+
+What reads costs a little more with each level of the indexes, and what writes more until no two sessions share a page.
+Two things are not flat by their make: the memory store keeps no index of events, and looks through all of them for
+those of a subject; and with more sessions than fit in the machine's memory every store waits for its disk.
 ";
 
 const AGAIN: &str = "

@@ -91,15 +91,22 @@ const QUICKER: &str = "SE001";
 /// Of the schema's functions: they are of another version than the caller.
 const VERSION: &str = "SE002";
 
+/// Whether a statement failed with its connection, and not by itself: the server ended it, perhaps after the commit.
+pub(crate) fn is_lost(error: &Error) -> bool {
+    match error.code() {
+        None => {
+            let source = std::error::Error::source(error);
+            error.is_closed() || source.is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+        }
+        Some(code) => matches!(code.code(), "57P01" | "57P02" | "57P03" | "57P05"),
+    }
+}
+
 /// A statement failed.
 pub(crate) fn statement(place: &str, asked: Asked, error: Error) -> StoreError {
     use StoreErrorKind::{Corrupt, Invalid, Overloaded, StorageFull, Unavailable, Unsupported};
     let Some(code) = error.code() else { return lost(place, asked, error) };
     let (kind, advice) = match code.code() {
-        // 57P01 and others like it: the server ends the connection, perhaps after the commit.
-        "57P01" | "57P02" | "57P03" | "57P05" => {
-            return lost(place, asked, error);
-        }
         "57014" => (Unavailable, "the statement took longer than the server allows"),
         "55P03" => (Unavailable, "another connection holds a row locked for too long"),
         "40001" | "40P01" | QUICKER => {
@@ -124,7 +131,10 @@ pub(crate) fn statement(place: &str, asked: Asked, error: Error) -> StoreError {
             Invalid,
             "there seems to be a transaction pooler in between; open with `transaction_pooler(true)`",
         ),
-        "22P05" | "22021" => (Invalid, "a text holds a NUL, which Postgres cannot keep"),
+        "22P05" | "22021" => (
+            Invalid,
+            "a text holds a NUL, which Postgres cannot keep, or what the database's encoding cannot: it should be UTF8",
+        ),
         "54000" => (Invalid, "this is more than Postgres takes at once"),
         code => match &code[..2] {
             "53" => (Overloaded, "the server has no resources left"),
@@ -140,7 +150,7 @@ pub(crate) fn statement(place: &str, asked: Asked, error: Error) -> StoreError {
 }
 
 /// The connection was lost with a statement under way.
-fn lost(place: &str, asked: Asked, error: Error) -> StoreError {
+pub(crate) fn lost(place: &str, asked: Asked, error: Error) -> StoreError {
     match asked {
         Asked::Read => at(StoreErrorKind::Unavailable, place, "the connection was lost"),
         Asked::Write => at(

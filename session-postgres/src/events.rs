@@ -67,8 +67,11 @@ impl Reader<'_> {
         events.truncate(query.limit.get());
         let last = events.last().map(|stored| stored.sequence.cast_signed());
         let reached = match (query.order, more) {
-            // All that there is has been looked at, wanted or not.
-            (Order::OldestFirst, false) => Some(answer.settled.max(after).unwrap_or(0)),
+            // All that there is has been looked at, wanted or not, and what was purged is not missed.
+            (Order::OldestFirst, false) => {
+                let purged = answer.purged.min(answer.horizon - 1);
+                Some(purged.max(answer.settled.unwrap_or(0)).max(after.unwrap_or(0)))
+            }
             (Order::NewestFirst, false) => None,
             _ => last,
         };
@@ -128,13 +131,16 @@ impl Reader<'_> {
                 ("e.seq < $2 AND e.seq >= 0 ORDER BY e.seq DESC LIMIT $3", "NULL::bigint".into())
             }
         };
+        // The head is told once, and not found anew for each row.
         let sql = format!(
-            "SELECT coalesce(p.events_purged, 0), \
-             (SELECT max(l.seq) FROM {schema}.events l WHERE l.realm = $1 AND l.seq < h.horizon), \
-             h.horizon, {unsettled}, {EVENT} \
+            "WITH head AS MATERIALIZED (\
+             SELECT coalesce(p.events_purged, 0) AS purged, \
+             (SELECT max(l.seq) FROM {schema}.events l WHERE l.realm = $1 AND l.seq < h.horizon) AS settled, \
+             h.horizon, {unsettled} AS unsettled \
              FROM (SELECT (pg_snapshot_xmin(pg_current_snapshot())::text::bigint + xact_offset) << 20 \
                    AS horizon FROM {schema}.session_engine_meta WHERE one) h \
-             LEFT JOIN {schema}.realms p ON p.realm = $1 \
+             LEFT JOIN {schema}.realms p ON p.realm = $1) \
+             SELECT h.purged, h.settled, h.horizon, h.unsettled, {EVENT} FROM head h \
              LEFT JOIN LATERAL (SELECT * FROM {schema}.events e WHERE {filter} AND {found}) e ON true"
         );
         answer_of(&self.server.read(&sql, &params).await?)

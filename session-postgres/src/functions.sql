@@ -1,5 +1,6 @@
--- Version 1 of the schema: the writes. Each is one statement and so one transaction: no lock waits for a client.
--- Under READ COMMITTED every statement inside sees the newest, and what it has locked stays as it is.
+-- Version 1 of the schema: the functions. The writes first. Each is called by itself, as one statement and so one
+-- transaction: no lock waits for a client. Under READ COMMITTED every statement inside sees the newest, and what it has
+-- locked stays as it is.
 --
 -- They are called with the version of the schema that the caller was written for, and refuse any other.
 
@@ -358,4 +359,25 @@ BEGIN
         ON CONFLICT (realm) DO UPDATE SET floor = greatest(known.floor, excluded.floor);
     END IF;
 END
+$body$;
+
+-- What the sweep asks of marks, with its way kept to the one index that holds the few that are not settled: the
+-- server cannot know how few these are, and might read all marks instead.
+CREATE FUNCTION unsettled_marks(of_realm text, most bigint) RETURNS TABLE (subject text, epoch bigint)
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
+    SELECT m.subject, m.epoch FROM marks m
+    WHERE m.realm = of_realm AND m.settled < m.epoch ORDER BY m.subject LIMIT most
+$body$;
+
+-- The limit within goes from the marks to their sessions. Without it, the way may be through all sessions.
+CREATE FUNCTION sessions_of_unsettled_marks(of_realm text, from_id uuid, most bigint) RETURNS SETOF uuid
+LANGUAGE sql STABLE
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
+    SELECT found.id FROM marks m CROSS JOIN LATERAL (
+        SELECT s.id FROM sessions s
+        WHERE s.realm = of_realm AND s.subject = m.subject AND s.ended_at IS NULL
+          AND s.subject_epoch < m.epoch AND s.id >= from_id
+        ORDER BY s.id LIMIT most) found
+    WHERE m.realm = of_realm AND m.settled < m.epoch AND m.subject <> '' ORDER BY found.id LIMIT most
 $body$;

@@ -12,7 +12,7 @@
 //! # }
 //! ```
 //!
-//! It works only inside a tokio runtime, and needs PostgreSQL 13 or newer.
+//! It works only inside a tokio runtime, and needs PostgreSQL 13 or newer and a database whose encoding is `UTF8`.
 //!
 //! # What durable means
 //!
@@ -61,19 +61,20 @@
 //! looks at it only then: so it sees what is newest, nobody changes it in between, and no two wait for each other. A
 //! mark that is not there yet gets a row to be locked. Two inserts of one id are told apart by the primary key: the
 //! second is taken back, and finds the first when it is sent again. No lock ever waits for a client, and a future
-//! that is dropped or a connection that is cut leaves no transaction open.
+//! that is dropped or a connection that is cut leaves no transaction open. Where a stricter level is imposed, what the
+//! server then refuses is sent again.
 //!
 //! Several processes on several machines may share a schema. Every instant is the caller's: the server's clock and
 //! time zone do not matter.
 //!
 //! # Events
 //!
-//! The sequence of an event is the number of its transaction and its place in it. Who follows along is told of events
-//! up to the oldest transaction that is still writing, **anywhere on the server, in any database**: nothing can precede
-//! those any more, and so none is missed. A transaction that writes for an hour holds the tail back for an hour. Before it is
-//! answered, a reader waits a little for such transactions ([`PostgresOptions::settle_wait`]), so that he mostly sees
-//! what was committed before he asked. [`Order::NewestFirst`](session_core::store::Order::NewestFirst) shows
-//! everything that is committed.
+//! The sequence of an event is the number of its transaction and its place in it, of which there are 2²⁰. Who follows
+//! along is told of events up to the oldest transaction that is still writing, **anywhere on the server, in any
+//! database**: nothing can precede those any more, and so none is missed. A transaction that writes for an hour holds the
+//! tail back for an hour. Before a reader is answered, he waits a little for such transactions
+//! ([`PostgresOptions::settle_wait`]), so that he mostly sees what was committed before he asked.
+//! [`Order::NewestFirst`](session_core::store::Order::NewestFirst) shows everything that is committed.
 //!
 //! A database that is dumped and restored into another cluster finds other numbers there. When a store is opened that
 //! finds its events ahead of the server, it notes an offset, and what is new comes after what was restored.
@@ -115,7 +116,8 @@
 //! | `events` | what happened |
 //! | `session_engine_meta` | the version of the schema |
 //!
-//! Do not end a session with SQL: no event would tell of it. A row that cannot be read harms no other. Of a session it is
+//! Do not end a session with SQL: no event would tell of it. Nor call the functions: they count on a transaction of
+//! their own. A row that cannot be read harms no other. Of a session it is
 //! an error that names the session. An event comes as one of the kind `damaged`, where it stands and with what can be
 //! read of it. Texts come back as they were given, but for one that holds a NUL, which Postgres cannot keep: it is
 //! [`Invalid`](session_core::StoreErrorKind::Invalid). Numbers of versions and epochs end at 2⁶³ − 1.
@@ -132,8 +134,9 @@
 //! | the server's disk is full | `StorageFull` |
 //! | the server only reads | `Unavailable` |
 //!
-//! Every wait has an end. A connection whose call was not answered, or whose future was dropped, is given up: the server
-//! ends what it was about. A restart of the server needs none of this program.
+//! Every wait has an end. A connection whose call was not answered, or whose future was dropped, is given up, and the
+//! server ends what it was about: so a program that drops many futures makes many connections. A restart of the server
+//! needs none of this program.
 //!
 //! # Poolers
 //!

@@ -55,7 +55,8 @@ fn config(options: &PostgresOptions) -> Config {
         config.tcp_user_timeout(options.answer_timeout);
     }
     if !options.transaction_pooler {
-        let answer = options.answer_timeout.as_millis().max(2);
+        // Its answer is definite, so it is to come before this program gives up.
+        let answer = (options.answer_timeout * 9 / 10).as_millis().max(2);
         // Before those of the URL, which win. What a database or a role is set to otherwise does not matter.
         let ours = format!(
             "-c statement_timeout={answer} -c lock_timeout={} \

@@ -102,8 +102,8 @@ impl PostgresOptions {
     /// How long a statement may take. Ten seconds unless said otherwise.
     ///
     /// This program waits no longer: then a read is [`Unavailable`](StoreErrorKind::Unavailable), and of a write
-    /// the [outcome is unknown](StoreErrorKind::OutcomeUnknown). The server is told the same (`statement_timeout`,
-    /// and half of it as `lock_timeout`), and its answer, which comes a little before, is definite.
+    /// the [outcome is unknown](StoreErrorKind::OutcomeUnknown). The server is told nine tenths of it
+    /// (`statement_timeout`, and half of that as `lock_timeout`), because what it answers is definite.
     #[must_use]
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {
         self.answer_timeout = timeout;

@@ -1,6 +1,7 @@
 //! The connections, and how a statement is asked on one of them.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool, Timeouts};
@@ -35,61 +36,66 @@ impl Server {
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
-        let lost = match self.ask(sql, params, Asked::Read).await? {
-            Ok(rows) => return Ok(rows),
-            Err(failed) if is_lost(&failed) => failed,
-            Err(failed) => return Err(error::statement(&self.place, Asked::Read, failed)),
-        };
-        // One connection is dead, so others may be that have waited as long: a restart ends them all.
-        self.pool.retain(|_, _| false);
-        match self.ask(sql, params, Asked::Read).await {
-            Ok(answer) => {
-                answer.map_err(|failed| error::statement(&self.place, Asked::Read, failed))
-            }
-            Err(failed) if failed.kind() == StoreErrorKind::Unavailable => {
-                Err(error::statement(&self.place, Asked::Read, lost))
-            }
-            Err(failed) => Err(failed),
+        let mut answer = self.ask(sql, params).await;
+        if let Err(Failure::Lost { .. }) = answer {
+            self.forget_idle();
+            answer = self.ask(sql, params).await;
         }
+        answer.map_err(|failure| self.failed(failure, Asked::Read))
     }
 
-    /// Asks for a write. What the server has taken back for another's sake is asked again.
+    /// Asks for a write. What was not sent because the connection turned out to be dead is sent on a fresh one; what
+    /// the server has taken back for another's sake is sent again.
     pub(crate) async fn write(
         &self,
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
         let mut pause = Duration::from_millis(1);
+        let mut answer = self.ask(sql, params).await;
         for _ in 1..TRIES {
-            match self.ask(sql, params, Asked::Write).await? {
-                Err(failed) if error::is_passing(&failed) => {}
-                answer => return self.written(answer),
+            match &answer {
+                Err(Failure::Lost { sent: false, .. }) => self.forget_idle(),
+                Err(Failure::Refused(error)) if error::is_passing(error) => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                _ => break,
             }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
+            answer = self.ask(sql, params).await;
         }
-        let answer = self.ask(sql, params, Asked::Write).await?;
-        self.written(answer)
+        answer.map_err(|failure| self.failed(failure, Asked::Write))
     }
 
-    fn written(&self, answer: Result<Vec<Row>, Error>) -> Result<Vec<Row>, StoreError> {
-        answer.map_err(|failed| error::statement(&self.place, Asked::Write, failed))
+    /// One connection is dead, so others may be that have waited as long: a restart ends them all.
+    fn forget_idle(&self) {
+        self.pool.retain(|_, _| false);
     }
 
-    /// Asks once. The outer error is one of before or after the statement, the inner one its own.
-    async fn ask(
-        &self,
-        sql: &str,
-        params: &[Param<'_>],
-        asked: Asked,
-    ) -> Result<Result<Vec<Row>, Error>, StoreError> {
-        let connection = self.connection().await?;
-        match tokio::time::timeout(self.answer, self.rows(&connection, sql, params)).await {
+    fn failed(&self, failure: Failure, asked: Asked) -> StoreError {
+        // A write that was never sent is known not to be carried out.
+        let handed_over = |sent| if sent { asked } else { Asked::Read };
+        match failure {
+            Failure::NoConnection(error) => error,
+            Failure::Late { sent } => error::late(&self.place, handed_over(sent)),
+            Failure::Lost { sent, error } => error::lost(&self.place, handed_over(sent), error),
+            Failure::Refused(error) => error::statement(&self.place, asked, error),
+        }
+    }
+
+    async fn ask(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
+        let connection = self.connection().await.map_err(Failure::NoConnection)?;
+        let sent = AtomicBool::new(false);
+        let asked = self.rows(&connection, sql, params, &sent);
+        let answer = tokio::time::timeout(self.answer, asked).await;
+        let sent = sent.load(Ordering::Relaxed);
+        match answer {
+            Err(_) => Err(Failure::Late { sent }),
+            Ok(Err(error)) if error::is_lost(&error) => Err(Failure::Lost { sent, error }),
             Ok(answer) => {
                 connection.answered();
-                Ok(answer)
+                answer.map_err(Failure::Refused)
             }
-            Err(_) => Err(error::late(&self.place, asked)),
         }
     }
 
@@ -116,14 +122,17 @@ impl Server {
         connection: &UnderWay,
         sql: &str,
         params: &[Param<'_>],
+        sent: &AtomicBool,
     ) -> Result<Vec<Row>, Error> {
         let Some(connection) = &connection.0 else { return Ok(Vec::new()) };
         if self.unnamed {
+            sent.store(true, Ordering::Relaxed);
             return connection.query_typed(sql, params).await;
         }
         let types: Vec<Type> = params.iter().map(|(_, kind)| kind.clone()).collect();
         let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
         let statement = connection.prepare_typed_cached(sql, &types).await?;
+        sent.store(true, Ordering::Relaxed);
         connection.query(&statement, &values).await
     }
 }
@@ -134,15 +143,16 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Whether a statement failed with its connection, and not by itself.
-fn is_lost(error: &Error) -> bool {
-    match error.code() {
-        None => {
-            error.is_closed()
-                || std::error::Error::source(error).is_some_and(|e| e.is::<std::io::Error>())
-        }
-        Some(code) => matches!(code.code(), "57P01" | "57P02" | "57P03" | "57P05"),
-    }
+/// Why a statement has no rows.
+enum Failure {
+    /// There was none to ask it on.
+    NoConnection(StoreError),
+    /// The connection was lost, perhaps after the statement was sent.
+    Lost { sent: bool, error: Error },
+    /// No answer came in time, perhaps to the statement.
+    Late { sent: bool },
+    /// The server has answered with an error.
+    Refused(Error),
 }
 
 /// A connection with a statement under way. Unless that is answered it does not go back to the pool: whoever came

@@ -53,10 +53,7 @@ impl Statements {
                 "SELECT {STORED} {stored} AND s.ended_at IS NULL AND s.due_at <= $2 \
                  AND (s.due_at, s.id) >= ($3, $4) ORDER BY s.due_at, s.id LIMIT $5"
             ),
-            unsettled: format!(
-                "SELECT subject, epoch FROM {schema}.marks \
-                 WHERE realm = $1 AND settled < epoch ORDER BY subject LIMIT $2"
-            ),
+            unsettled: format!("SELECT subject, epoch FROM {schema}.unsettled_marks($1, $2)"),
             below_epoch_of_realm: format!(
                 "SELECT {STORED} {stored} AND s.ended_at IS NULL AND s.id >= $2 \
                  AND (s.realm_epoch < $4 OR (m.settled < m.epoch AND s.subject_epoch < m.epoch)) \
@@ -64,10 +61,7 @@ impl Statements {
             ),
             below_epoch_of_subjects: format!(
                 "SELECT {STORED} {stored} AND s.id = ANY (ARRAY(\
-                 SELECT o.id FROM {schema}.marks u JOIN {schema}.sessions o \
-                 ON o.realm = u.realm AND o.subject = u.subject \
-                 WHERE u.realm = $1 AND u.settled < u.epoch AND o.ended_at IS NULL \
-                 AND o.subject_epoch < u.epoch AND o.id >= $2 ORDER BY o.id LIMIT $3)) ORDER BY s.id"
+                 SELECT {schema}.sessions_of_unsettled_marks($1, $2, $3))) ORDER BY s.id"
             ),
             commit: format!("SELECT {schema}.commit_changes({VERSION}, $1, $2, $3, $4, $5::jsonb)"),
             touch: format!("SELECT {schema}.touch_sessions({VERSION}, $1, $2, $3, $4, $5, $6)"),

@@ -34,7 +34,7 @@ pub(crate) fn parse(url: &str) -> Result<Url, StoreError> {
         let decoded = || {
             percent_decode_str(value)
                 .decode_utf8()
-                .map(|text| text.into_owned())
+                .map(std::borrow::Cow::into_owned)
                 .map_err(|_| invalid(format!("the value of {key} is not UTF-8")))
         };
         match key {

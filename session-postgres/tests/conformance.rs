@@ -1,33 +1,32 @@
-//! The contract of a store, clause by clause.
+//! The contract of a store, clause by clause: as it is opened by default, with the server's clock shown elsewhere, and
+//! with unnamed statements alone.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod common;
 
-use common::{Schema, server_url, with_option};
+use common::{Schema, Shared, server_url, with_option};
 use session_core::conformance::Harness;
 
 fn with_the_defaults() -> Harness {
-    let schema = Schema::new();
-    let options = schema.options();
-    schema.harness(&options)
+    static SHARED: Shared = Shared::new();
+    SHARED.harness(Schema::options)
 }
 
 session_core::conformance!(by_default, with_the_defaults());
 
 /// No instant is the server's, nor its time zone's.
 fn in_nepal() -> Harness {
-    let schema = Schema::new();
-    let url = with_option(&server_url(), "options=-c%20TimeZone%3DAsia/Kathmandu");
-    let options = schema.options_of(&url);
-    schema.harness(&options)
+    static SHARED: Shared = Shared::new();
+    SHARED.harness(|schema| {
+        schema.options_of(&with_option(&server_url(), "options=-c%20TimeZone%3DAsia/Kathmandu"))
+    })
 }
 
 session_core::conformance!(in_kathmandu, in_nepal());
 
 fn with_unnamed_statements() -> Harness {
-    let schema = Schema::new();
-    let options = schema.options().transaction_pooler(true);
-    schema.harness(&options)
+    static SHARED: Shared = Shared::new();
+    SHARED.harness(|schema| schema.options().transaction_pooler(true))
 }
 
 session_core::conformance!(as_behind_a_pooler, with_unnamed_statements());

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use common::{
-    RUNTIME, Schema, client, insert, login, realm, record, record_of, run, server_url, touch,
+    RUNTIME, Role, Schema, client, insert, login, realm, record, record_of, run, server_url, touch,
     with_option,
 };
 use session_core::{SessionStore, StoreError, StoreErrorKind};
@@ -36,6 +36,22 @@ fn a_role_that_is_refused() {
     let error = refused(&format!("postgres://nobody_of_this_name:s3cret@{}/postgres", address()));
     assert_eq!(error.kind(), StoreErrorKind::Invalid, "{error}");
     assert!(error.to_string().contains("role or its password"), "{error}");
+}
+
+#[test]
+fn a_server_that_has_no_room_for_more() {
+    let schema = Schema::new();
+    schema.open();
+    let role = Role(format!("role_{}", schema.name));
+    schema.execute(&format!(
+        "CREATE ROLE {0} LOGIN PASSWORD 'app' CONNECTION LIMIT 1; GRANT USAGE ON SCHEMA $S TO {0}",
+        role.0
+    ));
+    let url = role.url();
+    let only = run(common::client_of(&url));
+    let error = run(PostgresStore::open_with(&schema.options_of(&url))).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Overloaded, "{error}");
+    drop(only);
 }
 
 #[test]
@@ -194,7 +210,7 @@ fn more_callers_than_connections_wait_only_so_long() {
         let mut overloaded = 0;
         while waiting.len() > 1 {
             let at = loop {
-                if let Some(at) = waiting.iter().position(|caller| caller.is_finished()) {
+                if let Some(at) = waiting.iter().position(tokio::task::JoinHandle::is_finished) {
                     break at;
                 }
                 tokio::task::yield_now().await;

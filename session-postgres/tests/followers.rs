@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{RUNTIME, Schema, client, insert, realm, record, run};
+use common::{RUNTIME, START, Schema, change, client, event, insert, realm, record, run};
 use session_core::SessionStore;
 use session_core::store::{Cursor, EventPage, EventQuery, Events, Order};
+use session_core::{Event, EventKind};
 use session_postgres::PostgresStore;
 
 const WRITERS: usize = 16;
@@ -103,6 +104,28 @@ fn a_long_transaction_holds_the_tail_back_and_loses_nothing() {
         let second = page(&store, Order::OldestFirst, none.next.as_ref()).await;
         assert_eq!(second.events.len(), 1, "once it has ended, the follower goes on");
         assert_eq!(second.events[0].change, after.id());
+    });
+}
+
+#[test]
+fn a_reader_that_begins_anew_after_a_purge_goes_on() {
+    let schema = Schema::new();
+    let store = schema.open();
+    run(async {
+        let first = record();
+        let purged = Event { purge_at: START, ..event(&first, EventKind::Issued) };
+        let commit = change().insert(first, None).event(purged);
+        assert!(store.commit(&realm(), &commit).await.unwrap().is_applied());
+        assert_eq!(page(&store, Order::OldestFirst, None).await.events.len(), 1);
+        let removed = store.purge(&realm(), START, std::num::NonZeroUsize::MIN).await.unwrap();
+        assert_eq!(removed.events, 1);
+        let empty = page(&store, Order::OldestFirst, None).await;
+        assert!(empty.events.is_empty());
+        let next = insert(&record());
+        assert!(store.commit(&realm(), &next).await.unwrap().is_applied());
+        let found = page(&store, Order::OldestFirst, empty.next.as_ref()).await;
+        assert_eq!(found.events.len(), 1, "its cursor has not expired");
+        assert_eq!(found.events[0].change, next.id());
     });
 }
 

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    RUNTIME, Schema, client, client_of, insert, login, realm, record, record_of, revocation, run,
-    server_url, subject, touch,
+    RUNTIME, Role, Schema, client, client_of, insert, login, realm, record, record_of, revocation,
+    run, subject, touch,
 };
 use session_core::store::{EventQuery, ListQuery};
 use session_core::{SessionStore, StoreError, StoreErrorKind, Timestamp};
@@ -185,16 +185,6 @@ fn a_missing_schema_under_way_says_what_to_do() {
     });
 }
 
-/// A role that is gone when this is dropped.
-struct Role(String);
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        let sql = format!("DROP OWNED BY {0}; DROP ROLE {0}", self.0);
-        run(async { client().await.batch_execute(&sql).await }).unwrap();
-    }
-}
-
 #[test]
 fn a_role_that_may_only_read_and_write_rows_is_enough() {
     let schema = Schema::new();
@@ -207,10 +197,7 @@ fn a_role_that_may_only_read_and_write_rows_is_enough() {
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA $S TO {0}",
         role.0
     ));
-    let url = server_url();
-    let (_, server) = url.split_once("://").unwrap();
-    let server = server.rsplit_once('@').map_or(server, |(_, server)| server);
-    let url = format!("postgres://{}:app@{server}", role.0);
+    let url = role.url();
     let store = run(PostgresStore::open_with(&schema.options_of(&url))).unwrap();
     run(async {
         let limit = std::num::NonZeroUsize::MIN;

@@ -12,52 +12,11 @@ use common::{
     START, Schema, change, client, insert, login, realm, record, record_of, revocation, run,
     subject, touch,
 };
-use session_core::store::{EventQuery, ListQuery, Outcome, Touched};
+use session_core::store::{EventQuery, ListQuery, Outcome};
 use session_core::{
     DataWrite, EncodedData, MarkKey, MarkWrite, Replacement, SessionStore, StoreErrorKind,
 };
 use session_postgres::PostgresStore;
-
-#[test]
-fn touches_rewrite_no_index() {
-    let schema = Schema::new();
-    let store = schema.open();
-    run(async {
-        let records: Vec<_> = (0..200).map(|n| record_of(&format!("subject {n}"))).collect();
-        for record in &records {
-            let outcome = store.commit(&realm(), &login(record, 0)).await;
-            assert_eq!(outcome.unwrap(), Outcome::Applied);
-        }
-        for round in 1..=20 {
-            for batch in records.chunks(20) {
-                let touches: Vec<_> = batch.iter().map(|record| touch(record, round)).collect();
-                let touched = store.touch(&realm(), &touches).await.unwrap();
-                assert!(touched.iter().all(|touched| *touched == Touched::Touched));
-            }
-        }
-        // A connection hands its figures over when it is closed.
-        drop(store);
-        let (hot, all) = updates(&schema, 4_000).await;
-        assert!(hot * 100 >= all * 95, "{hot} of {all} updates were HOT");
-    });
-}
-
-/// The updates of the table `sessions` that were HOT, and all; as soon as the server tells of so many.
-async fn updates(schema: &Schema, at_least: i64) -> (i64, i64) {
-    let client = client().await;
-    let sql = "SELECT n_tup_hot_upd, n_tup_upd FROM pg_stat_user_tables \
-               WHERE schemaname = $1 AND relname = 'sessions'";
-    for _ in 0..2_000 {
-        let row = client.query_one(sql, &[&schema.name]).await.unwrap();
-        let (hot, all): (i64, i64) = (row.get(0), row.get(1));
-        if all >= at_least {
-            return (hot, all);
-        }
-        client.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the server never told of {at_least} updates");
-}
 
 #[test]
 fn two_applications_share_a_database() {
@@ -246,4 +205,85 @@ fn a_log_of_raises_that_is_damaged_stops_no_raise() {
             client().await.batch_execute(&sql).await.unwrap();
         }
     });
+}
+
+#[test]
+fn no_call_reads_more_than_it_answers() {
+    for pooler in [false, true] {
+        let schema = Schema::new();
+        let options = schema.options().transaction_pooler(pooler);
+        drop(run(PostgresStore::open_with(&options)).unwrap());
+        schema.execute(
+            "INSERT INTO $S.sessions (realm, id, format, version, change_id, secret_hash, subject, class, \
+                 realm_epoch, subject_epoch, created_at, due_at, next_slot, seen_at, \
+                 ended_at, end_observed_at, end_reason, end_actor, purge_at) \
+             SELECT 'default', gen_random_uuid(), 1, 1, gen_random_uuid(), decode(repeat('07', 32), 'hex'), \
+                 's' || n % 2000, 'browser', 0, 0, n, n, 1, n, e.at, e.at, e.why, e.who, e.at \
+             FROM generate_series(1, 20000) n, \
+                 LATERAL (SELECT CASE n % 2 WHEN 0 THEN n END, CASE n % 2 WHEN 0 THEN 'signed_out' END, \
+                                 CASE n % 2 WHEN 0 THEN 'system' END) e (at, why, who); \
+             INSERT INTO $S.marks (realm, subject, version, epoch, settled, change_id) \
+             SELECT 'default', 's' || n, 1, (n = 77)::int, 0, gen_random_uuid() FROM generate_series(0, 1999) n; \
+             INSERT INTO $S.events (realm, seq, change_id, kind, subject, session, actor, at, observed_at, purge_at) \
+             SELECT 'default', n, gen_random_uuid(), 'issued', 's' || n % 2000, gen_random_uuid(), 'system', n, n, n \
+             FROM generate_series(1, 20000) n",
+        );
+        schema.execute("ANALYZE $S.sessions, $S.marks, $S.events");
+        let before = reads(&schema, 0);
+        let store = run(PostgresStore::open_with(&options)).unwrap();
+        run(async {
+            let limit = NonZeroUsize::new(10).unwrap();
+            let whose = Some(subject("s77"));
+            let list = ListQuery { subject: whose.clone(), limit, with_ended: false };
+            let events = EventQuery { subject: whose.clone(), limit, ..EventQuery::default() };
+            let found = store.list(&realm(), &list, None).await.unwrap().rows;
+            assert_eq!(found.len(), 10);
+            let one = found[0].as_ref().unwrap().record.id;
+            for _ in 0..8 {
+                assert!(store.load(&realm(), one).await.unwrap().is_some());
+                store.marks(&realm(), whose.as_ref()).await.unwrap();
+                let all = ListQuery { subject: None, ..list.clone() };
+                store.list(&realm(), &all, None).await.unwrap();
+                store.list(&realm(), &ListQuery { with_ended: true, ..all }, None).await.unwrap();
+                assert_eq!(store.due(&realm(), START, None, limit).await.unwrap().rows.len(), 10);
+                let below = store.below_epoch(&realm(), None, limit).await.unwrap();
+                assert_eq!((below.scan.rows.len(), below.unsettled.len()), (10, 1));
+                store
+                    .events(&realm(), &EventQuery { limit, ..EventQuery::default() }, None)
+                    .await
+                    .unwrap();
+                store.events(&realm(), &events, None).await.unwrap();
+            }
+            let fresh = record_of("s1");
+            assert!(store.commit(&realm(), &login(&fresh, 1)).await.unwrap().is_applied());
+            store.touch(&realm(), &[touch(&fresh, 1)]).await.unwrap();
+            assert!(store.commit(&realm(), &revocation(&fresh)).await.unwrap().is_applied());
+            assert_eq!(store.purge(&realm(), START, limit).await.unwrap().records, 10);
+            store.erase(&realm(), &subject("s2"), limit).await.unwrap();
+        });
+        drop(store);
+        let after = reads(&schema, before.1 + 1);
+        assert_eq!(after.0, before.0, "no table is read from its beginning (pooler: {pooler})");
+        let fetched = after.1 - before.1;
+        assert!(fetched < 6_000, "{fetched} rows were read (pooler: {pooler})");
+    }
+}
+
+/// The rows read in sequence, and those found by an index, in all tables but the one of one row; as soon as the
+/// latter are so many.
+fn reads(schema: &Schema, at_least: i64) -> (i64, i64) {
+    let sql = "SELECT sum(seq_tup_read)::bigint, sum(coalesce(idx_tup_fetch, 0))::bigint \
+               FROM pg_stat_user_tables WHERE schemaname = $1 AND relname <> 'session_engine_meta'";
+    run(async {
+        let client = client().await;
+        for _ in 0..2_000 {
+            let row = client.query_one(sql, &[&schema.name]).await.unwrap();
+            if row.get::<_, i64>(1) >= at_least {
+                return (row.get(0), row.get(1));
+            }
+            client.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the server never told of {at_least} reads");
+    })
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use common::{Schema, run, server_url};
+use common::{Schema, Shared, run, server_url};
 use session_core::StoreErrorKind;
 use session_core::conformance::CASES;
 use session_postgres::PostgresStore;
@@ -115,8 +115,8 @@ fn every_case_passes_through_a_transaction_pooler() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     assert!(error.to_string().contains("transaction_pooler(true)"), "{error}");
 
-    let options = schema.options_of(&pooler.url).transaction_pooler(true);
-    let harness = schema.harness(&options);
+    let shared = Shared::new();
+    let harness = shared.harness(|schema| schema.options_of(&pooler.url).transaction_pooler(true));
     let left = Mutex::new(CASES.iter());
     let next = || left.lock().unwrap().next();
     std::thread::scope(|scope| {

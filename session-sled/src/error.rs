@@ -36,6 +36,11 @@ impl From<std::io::Error> for Fault {
 }
 
 impl Fault {
+    /// Whether a file could not be read or written.
+    pub(crate) fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Sled(sled::Error::Io(_)))
+    }
+
     /// The error for whoever asked. It names the directory and what to do.
     pub(crate) fn tell(self, path: &Path) -> StoreError {
         match self {

@@ -9,64 +9,100 @@ use crate::known;
 use crate::rows;
 use crate::view::View;
 
-/// Reads a page. A view holds only what is durable, and whatever is committed later has a greater number than
-/// all there is, so nothing can precede what is answered.
-pub(crate) fn events(
-    view: View<'_>,
-    realm: &Realm,
-    query: &EventQuery,
-    after: Option<&Cursor>,
-) -> Result<Events, Fault> {
-    let after = after.map(sequence_of).transpose()?;
-    let keys = Keys::new(realm);
-    let summary = known::summary(view, &keys)?;
-    let oldest_first = query.order == Order::OldestFirst;
-    if oldest_first && after.is_some_and(|after| after < summary.purged) {
-        return Ok(Events::CursorExpired);
+/// How many events are read while nobody may write: a filter may leave out all there are.
+const STRETCH: usize = 1_000;
+
+/// How far a page has been read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reading {
+    /// The last event that was looked at, or the cursor.
+    after: Option<u64>,
+    events: Vec<StoredEvent>,
+}
+
+/// What came of a stretch.
+pub(crate) enum Stretch {
+    /// There is more to look at.
+    On(Reading),
+    Done(Events),
+}
+
+impl Reading {
+    /// Begins at a cursor.
+    pub(crate) fn at(cursor: Option<&Cursor>) -> Result<Self, StoreError> {
+        let after = cursor.map(sequence_of).transpose()?;
+        Ok(Self { after, events: Vec::new() })
     }
-    let (mut range, bound) = match (query.session, &query.subject) {
-        (Some(session), _) => (
-            keys.all_of_session(Kind::EventsOfSession, session),
-            after.map(|after| keys.event_of_session(session, after)),
-        ),
-        (None, Some(subject)) => (
-            keys.all_of_subject(Kind::EventsOfSubject, subject),
-            after.map(|after| keys.event_of_subject(subject, after)),
-        ),
-        (None, None) => (keys.all(Kind::Event), after.map(|after| keys.event(after))),
-    };
-    match bound {
-        Some(bound) if oldest_first => range.start = keys::after(bound),
-        Some(bound) => range.end = bound,
-        None => {}
-    }
-    let mut page = EventPage::default();
-    for found in view.scan(range, query.order) {
-        let (key, value) = found?;
-        let Some(sequence) = keys::sequence_at_end(&key) else { continue };
-        let by_itself = query.session.is_none() && query.subject.is_none();
-        let stored = if by_itself {
-            read(&key, sequence, &value)?
-        } else {
-            by_number(view, &keys, sequence)?
+
+    /// Reads on. A view holds only what is durable, and whatever is committed later has a greater number than all
+    /// there is, so nothing can precede what is answered.
+    pub(crate) fn go_on(
+        &self,
+        view: View<'_>,
+        realm: &Realm,
+        query: &EventQuery,
+    ) -> Result<Stretch, Fault> {
+        let keys = Keys::new(realm);
+        let summary = known::summary(view, &keys)?;
+        let oldest_first = query.order == Order::OldestFirst;
+        if oldest_first && self.after.is_some_and(|after| after < summary.purged) {
+            return Ok(Stretch::Done(Events::CursorExpired));
+        }
+        let mut events = self.events.clone();
+        let mut more = false;
+        let mut last = self.after;
+        for (looked_at, found) in view.scan(self.range(&keys, query), query.order).enumerate() {
+            let (key, value) = found?;
+            let Some(sequence) = keys::sequence_at_end(&key) else { continue };
+            if looked_at == STRETCH {
+                return Ok(Stretch::On(Self { after: last, events }));
+            }
+            last = Some(sequence);
+            let by_itself = query.session.is_none() && query.subject.is_none();
+            let stored = if by_itself {
+                read(&key, sequence, &value)?
+            } else {
+                by_number(view, &keys, sequence)?
+            };
+            if !is_wanted(query, &stored) {
+                continue;
+            }
+            if events.len() == query.limit.get() {
+                more = true;
+                break;
+            }
+            events.push(stored);
+        }
+        let reached = match (oldest_first, more) {
+            // All that there is has been looked at, wanted or not.
+            (true, false) => Some(summary.sequence),
+            (false, false) => None,
+            _ => events.last().map(|stored| stored.sequence),
         };
-        if !is_wanted(query, &stored) {
-            continue;
-        }
-        if page.events.len() == query.limit.get() {
-            page.more = true;
-            break;
-        }
-        page.events.push(stored);
+        let next = reached.map(|sequence| Cursor::from_bytes(sequence.to_be_bytes()));
+        Ok(Stretch::Done(Events::Page(EventPage { events, next, more })))
     }
-    let reached = match (oldest_first, page.more) {
-        // All that there is has been looked at, wanted or not.
-        (true, false) => Some(summary.sequence),
-        (false, false) => None,
-        _ => page.events.last().map(|stored| stored.sequence),
-    };
-    page.next = reached.map(|sequence| Cursor::from_bytes(sequence.to_be_bytes()));
-    Ok(Events::Page(page))
+
+    /// The keys that are still to be looked at.
+    fn range(&self, keys: &Keys, query: &EventQuery) -> std::ops::Range<Vec<u8>> {
+        let (mut range, bound) = match (query.session, &query.subject) {
+            (Some(session), _) => (
+                keys.all_of_session(Kind::EventsOfSession, session),
+                self.after.map(|after| keys.event_of_session(session, after)),
+            ),
+            (None, Some(subject)) => (
+                keys.all_of_subject(Kind::EventsOfSubject, subject),
+                self.after.map(|after| keys.event_of_subject(subject, after)),
+            ),
+            (None, None) => (keys.all(Kind::Event), self.after.map(|after| keys.event(after))),
+        };
+        match (bound, query.order) {
+            (Some(bound), Order::OldestFirst) => range.start = keys::after(bound),
+            (Some(bound), Order::NewestFirst) => range.end = bound,
+            (None, _) => {}
+        }
+        range
+    }
 }
 
 fn read(key: &[u8], sequence: u64, value: &[u8]) -> Result<StoredEvent, Fault> {

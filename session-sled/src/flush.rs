@@ -74,11 +74,12 @@ impl Flusher {
     }
 
     fn ask(&self, db: &Db, batch: u64) -> Result<(), Failure> {
+        if self.hangs {
+            return Err(Failure::Hangs);
+        }
         let (reply, answer) = channel();
         let request = Request { db: db.clone(), batch, reply };
-        let taken =
-            self.requests.as_ref().is_some_and(|requests| requests.try_send(request).is_ok());
-        if self.hangs || !taken {
+        if self.requests.as_ref().is_none_or(|requests| requests.try_send(request).is_err()) {
             return Err(Failure::Hangs);
         }
         for _ in 0..PATIENCE {

@@ -12,6 +12,7 @@ use sled::Db;
 use crate::digest::{self, Tip};
 use crate::error::{self, Fault, guarded};
 use crate::files::{self, Files};
+use crate::flush;
 use crate::migrate;
 use crate::options::SledOptions;
 use crate::view::{View, Writes};
@@ -28,11 +29,23 @@ pub(crate) fn open(options: &SledOptions) -> Result<Opened, StoreError> {
     check_path(options)?;
     let lock = lock(path)?;
     let db = database(options)?;
-    migrate::migrate(path, &db)?;
+    match look_at(options, &db, lock) {
+        Ok(files) => Ok(Opened { db, files }),
+        Err(error) => {
+            flush::close(db);
+            Err(error)
+        }
+    }
+}
+
+/// Whether a database is ours and whole.
+fn look_at(options: &SledOptions, db: &Db, lock: File) -> Result<Files, StoreError> {
+    let path = &options.path;
+    guarded(|| Ok(migrate::migrate(path, db)?)).map_err(|fault| fault.tell(path))?;
     let mut files = Files::open(path, options.durability, lock)
         .map_err(|error| Fault::from(error).tell(path))?;
-    complete(options, &db, files.noted().unwrap_or(0))?;
-    Ok(Opened { db, files })
+    complete(options, db, files.noted().unwrap_or(0))?;
+    Ok(files)
 }
 
 /// Refuses a database that lacks what was acknowledged.

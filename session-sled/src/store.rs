@@ -15,11 +15,12 @@ use session_core::{
 };
 
 use crate::error::Fault;
+use crate::events::{Reading, Stretch};
 use crate::options::SledOptions;
 use crate::shared::Shared;
 use crate::view::View;
 use crate::writer::{Done, Work, Writer};
-use crate::{copy, error, events, open, scan};
+use crate::{copy, error, open, scan};
 
 /// Keeps sessions in a sled database.
 ///
@@ -56,8 +57,8 @@ impl SledStore {
         Self::open_with(&SledOptions::new(path))
     }
 
-    /// Opens a directory. Blocks for some milliseconds, and in proportion to what was written since it was opened
-    /// last: sled reads it all again, at some hundred megabytes a second.
+    /// Opens a directory. Blocks for some milliseconds, while sled reads what was written since it was opened last,
+    /// and while everything in it is read, unless [`SledOptions::verify`] says no.
     ///
     /// # Errors
     /// They name the directory and what to do:
@@ -205,7 +206,13 @@ impl SessionStore for SledStore {
         query: &EventQuery,
         after: Option<&Cursor>,
     ) -> Result<Events, StoreError> {
-        self.read(realm, |view| events::events(view, realm, query, after)).await
+        let mut reading = Reading::at(after)?;
+        loop {
+            match self.read(realm, |view| reading.go_on(view, realm, query)).await? {
+                Stretch::On(further) => reading = further,
+                Stretch::Done(events) => return Ok(events),
+            }
+        }
     }
 
     async fn purge(

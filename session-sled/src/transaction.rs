@@ -24,6 +24,8 @@ pub(crate) struct Transactions {
     /// A batch of which nobody knows whether it was carried out, since the database cannot be opened.
     open_question: Option<Question>,
     reserve: Reserve,
+    /// Whether sled has met an error of the disk: from then on it may take no more writes.
+    ailing: bool,
 }
 
 /// What a batch was to write, and what stood there before.
@@ -50,7 +52,8 @@ impl Transactions {
         let tip = shared.read(Tip::of).map_err(|failed| failed.error)?;
         let flusher = Flusher::start(path, files)?;
         let reserve = Reserve::new(path);
-        Ok(Self { shared: Arc::clone(shared), flusher, tip, open_question: None, reserve })
+        let shared = Arc::clone(shared);
+        Ok(Self { shared, flusher, tip, open_question: None, reserve, ailing: false })
     }
 
     /// One batch and one flush for the whole group. A member that cannot be carried out fails alone, before
@@ -84,7 +87,11 @@ impl Transactions {
                 }
                 return;
             }
-            Err(_) => return group.into_iter().for_each(|job| self.carry_out(vec![job])),
+            Err(_) => {
+                // No handle may be left when the database is closed.
+                drop(db);
+                return group.into_iter().for_each(|job| self.carry_out(vec![job]));
+            }
         };
         let tip = durable.then(|| self.tip.after(&writes, &before));
         if let Some(tip) = tip {
@@ -93,7 +100,6 @@ impl Transactions {
         match self.write(&db, &writes, before, tip) {
             Ok(()) => answer(group, done),
             Err(failure) => {
-                // No handle may be left when the database is closed.
                 drop(db);
                 let verdict = self.recover(writes, &failure);
                 for (job, done) in group.into_iter().zip(done) {
@@ -131,11 +137,12 @@ impl Transactions {
                 continue;
             }
             pending.savepoint();
-            let one = guarded(|| job.run(&mut pending)).map_err(|fault| fault.tell(path));
-            if one.is_err() {
+            let one = guarded(|| job.run(&mut pending));
+            if let Err(fault) = &one {
                 pending.take_back();
+                self.ailing |= fault.is_of_the_disk();
             }
-            done.push(one);
+            done.push(one.map_err(|fault| fault.tell(path)));
         }
         (pending.into_writes(), done)
     }
@@ -183,11 +190,11 @@ impl Transactions {
         }
     }
 
-    /// The database. If it was closed after an error, it is opened again for whoever writes; and for a reader who
-    /// has met an error, unless that has been tried since.
+    /// The database. After an error it is opened again, for whoever writes; and for a reader who has met an error,
+    /// unless that has been tried since.
     fn database(&mut self, group: &[Job]) -> Result<Db, StoreError> {
         let (db, tries) = self.shared.change(|state| (state.db.clone(), state.tries));
-        let to_mend = group.iter().any(|job| job.mends() == Some(tries));
+        let to_mend = self.ailing || group.iter().any(|job| job.mends() == Some(tries));
         match db {
             Some(db) if !to_mend => return Ok(db),
             None if !to_mend && group.iter().all(|job| job.mends().is_some()) => {
@@ -224,36 +231,46 @@ impl Transactions {
     }
 
     fn try_to_open(&mut self) -> Result<bool, StoreError> {
-        let path = self.shared.options.path.clone();
         let db = open::database(&self.shared.options)?;
-        migrate::migrate(&path, &db)?;
+        match self.look_at(&db) {
+            Ok((carried_out, tip)) => {
+                self.tip = tip;
+                self.open_question = None;
+                self.ailing = false;
+                self.shared.change(|state| {
+                    state.before.clear();
+                    state.db = Some(db);
+                });
+                Ok(carried_out)
+            }
+            Err(error) => {
+                flush::close(db);
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether a database that was opened again is ours and whole, and what became of the batch in question.
+    fn look_at(&mut self, db: &Db) -> Result<(bool, Tip), StoreError> {
+        let path = self.shared.options.path.clone();
+        guarded(|| Ok(migrate::migrate(&path, db)?)).map_err(|fault| fault.tell(&path))?;
         let carried_out = match &self.open_question {
             None => Ok(false),
-            Some(question) => guarded(|| question.answer(&db)),
+            Some(question) => guarded(|| question.answer(db)),
         };
         let carried_out = carried_out.map_err(|fault| fault.tell(&path))?;
         let nothing = Writes::new();
-        let view = View { tree: &db, over: &nothing };
+        let view = View { tree: db, over: &nothing };
         let tip = guarded(|| Tip::of(view)).map_err(|fault| fault.tell(&path))?;
         if tip.number < self.tip.number {
-            flush::close(db);
             return Err(error::at(
                 StoreErrorKind::Corrupt,
                 &path,
                 "it lacks what was acknowledged; restore it from a copy",
             ));
         }
-        if let Err(failure) = self.flusher.flush(&db, tip.number) {
-            flush::close(db);
-            return Err(self.failed(&failure));
-        }
-        self.tip = tip;
-        self.open_question = None;
-        self.shared.change(|state| {
-            state.before.clear();
-            state.db = Some(db);
-        });
-        Ok(carried_out)
+        self.flusher.flush(db, tip.number).map_err(|failure| self.failed(&failure))?;
+        Ok((carried_out, tip))
     }
 
     fn closed(&self, why: &Arc<StoreError>) -> StoreError {

@@ -2,16 +2,16 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use std::future::Future;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use session_core::conformance::{BoxFuture, Harness, Runner};
 use session_core::store::Touch;
 use session_core::{
     Actor, Change, ChangeId, ClassName, DataWrite, EncodedData, End, Event, EventKind, Fence,
-    Limits, Realm, Reason, Record, Replacement, SecretHash, SessionId, Subject, SystemRandom,
-    Timestamp,
+    Limits, Realm, Reason, Record, Replacement, SecretHash, SessionId, SessionStore, Subject,
+    SystemRandom, Timestamp,
 };
 use session_postgres::{PostgresOptions, PostgresStore};
 use tokio::runtime::Runtime;
@@ -81,16 +81,33 @@ impl Schema {
     pub(crate) fn named(&self, sql: &str) -> String {
         sql.replace("$S", &format!("\"{}\"", self.name.replace('"', "\"\"")))
     }
+}
 
-    /// A harness whose stores have four connections, so that many tests at once fit the server.
-    pub(crate) fn harness(self, options: &PostgresOptions) -> Harness {
-        let four = std::num::NonZeroUsize::new(4).unwrap();
-        let options = options.clone().max_connections(four);
-        let store = run(PostgresStore::open_with(&options)).unwrap();
-        let damage = self.named(
+/// A store that the cases of one mode share: each has a realm of its own. It is gone with the last of them.
+pub(crate) struct Shared {
+    store: Mutex<Weak<(Arc<PostgresStore>, Schema)>>,
+}
+
+impl Shared {
+    pub(crate) const fn new() -> Self {
+        Self { store: Mutex::new(Weak::new()) }
+    }
+
+    pub(crate) fn harness(&self, options: impl FnOnce(&Schema) -> PostgresOptions) -> Harness {
+        let mut known = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = known.upgrade().unwrap_or_else(|| {
+            let schema = Schema::new();
+            let options = options(&schema);
+            let store = run(PostgresStore::open_with(&options)).unwrap();
+            Arc::new((Arc::new(store), schema))
+        });
+        *known = Arc::downgrade(&shared);
+        let damage = shared.1.named(
             "UPDATE $S.sessions SET class = 'two words' WHERE realm = $1 AND id = $2::text::uuid",
         );
-        Harness::new(store).with_runner(OnTokio).keeping(self).corruptible(move |realm, id| {
+        let store: Arc<dyn SessionStore> = Arc::clone(&shared.0) as _;
+        let harness = Harness::from(store).with_runner(OnTokio).keeping(shared);
+        harness.corruptible(move |realm, id| {
             let damage = damage.clone();
             async move {
                 let id = id.to_string();
@@ -108,6 +125,26 @@ impl Drop for Schema {
         let gone =
             std::thread::spawn(move || run(async { client().await.batch_execute(&sql).await }));
         gone.join().unwrap().unwrap();
+    }
+}
+
+/// A role whose password is `app`, and which is gone when this is dropped.
+pub(crate) struct Role(pub(crate) String);
+
+impl Role {
+    /// The server's URL for this role.
+    pub(crate) fn url(&self) -> String {
+        let url = server_url();
+        let (_, server) = url.split_once("://").unwrap();
+        let server = server.rsplit_once('@').map_or(server, |(_, server)| server);
+        format!("postgres://{}:app@{server}", self.0)
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let sql = format!("DROP OWNED BY {0}; DROP ROLE {0}", self.0);
+        run(async { client().await.batch_execute(&sql).await }).unwrap();
     }
 }
 

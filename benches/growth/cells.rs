@@ -172,9 +172,11 @@ impl<'a> Cells<'a> {
         on: &[T],
         operation: impl AsyncFn(&T) -> Result<(), Failure>,
     ) -> Result<Measured, Failure> {
-        let warm_up = WARM_UP.min(on.len() / 10);
-        for one in &on[..warm_up] {
-            operation(one).await?;
+        let mut warm_up = 0;
+        let started = now();
+        while warm_up < WARM_UP.min(on.len() / 10) && started.elapsed() < self.each / 5 {
+            operation(&on[warm_up]).await?;
+            warm_up += 1;
         }
         let read_before = footprint::pages_read()?;
         let started = now();

@@ -172,8 +172,9 @@ Medians compare; the 99th percentiles are those of a shared machine. What writes
 page and its sync says what the disk itself took just before. Disk includes indexes and events.
 
 What reads costs a little more with each level of the indexes, and what writes more until no two sessions share a page.
-Two things are not flat by their make: the memory store keeps no index of events, and looks through all of them for
-those of a subject; and with more sessions than fit in the machine's memory every store waits for its disk.
+Two things are not flat. The memory store keeps no index of its events and unsettled marks: the events of a subject, and
+a sweep, look through all there is. And where the files are larger than the machine's memory, every store waits for its
+disk.
 ";
 
 const AGAIN: &str = "

@@ -14,8 +14,7 @@ use crate::{Failure, run};
 /// The stores, in the order in which they are shown.
 pub(crate) const STORES: [&str; 4] = ["memory", "sled", "sqlite", "postgres"];
 
-/// Where the figures are left: a file for each store, of lines of JSON. The first tells of the machine and of the
-/// command.
+/// Where the figures are left: a file for each store, of lines of JSON. The first tells of the machine.
 pub(crate) const FIGURES: &str = "growth";
 
 /// Parses the options of the command, and measures.
@@ -68,7 +67,7 @@ fn measure(
     }
     let command = format!("cargo xtask growth --store {store} --sizes {sizes}");
     let machine = Machine::look(&figures)?;
-    fs::write(&file, format!("{}\n", json!({ "command": command, "machine": machine.to_json() })))?;
+    fs::write(&file, format!("{}\n", json!({ "machine": machine.to_json() })))?;
     println!("  $ {command}");
     run::show_secretly(bench.arg(url))?;
     println!("  figures are in {}", file.display());

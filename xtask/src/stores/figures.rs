@@ -24,7 +24,7 @@ pub(super) const OPERATIONS: [&str; 8] = [
 /// The figures of one store.
 #[derive(Debug)]
 pub(super) struct Figures {
-    pub(super) command: String,
+    store: String,
     pub(super) machine: Value,
     sizes: Vec<u64>,
     lines: Vec<Value>,
@@ -41,13 +41,18 @@ impl Figures {
         let lines = lines.collect::<Result<Vec<_>, _>>()?;
         let mut sizes: Vec<u64> = lines.iter().filter_map(|l| l["sessions"].as_u64()).collect();
         sizes.dedup();
-        let command = first["command"].as_str().ok_or("figures of no command")?.to_owned();
-        Ok(Self { command, machine: first["machine"].clone(), sizes, lines })
+        Ok(Self { store: store.to_owned(), machine: first["machine"].clone(), sizes, lines })
+    }
+
+    /// What measures these again.
+    pub(super) fn command(&self) -> String {
+        let sizes: Vec<String> = self.sizes.iter().map(u64::to_string).collect();
+        format!("cargo xtask growth --store {} --sizes {}", self.store, sizes.join(","))
     }
 
     #[cfg(test)]
     pub(super) fn of_nothing() -> Self {
-        Self { command: String::new(), machine: Value::Null, sizes: Vec::new(), lines: Vec::new() }
+        Self { store: String::new(), machine: Value::Null, sizes: Vec::new(), lines: Vec::new() }
     }
 
     /// Times by operation and size, then what the store takes up.

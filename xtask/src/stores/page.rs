@@ -31,7 +31,7 @@ pub(super) fn text(
     write!(page, "\n## The machine\n\n{}\n", machine(figures)?)?;
     write!(page, "{AGAIN}\n```sh\n")?;
     for figures in figures {
-        writeln!(page, "{}", figures.command)?;
+        writeln!(page, "{}", figures.command())?;
     }
     page.push_str("cargo xtask faults\ncargo xtask stores\n```\n");
     Ok(page)
@@ -169,7 +169,8 @@ What an operation takes as the store fills, in microseconds, median / 99th perce
 engine, each time on a session it has not met before. Half of the sessions are in use, one in a hundred is due, two are
 tombstones; each has 256 bytes of data, a subject has five or ten of them, and the events of all logins are there.
 Medians compare; the 99th percentiles are those of a shared machine. What writes waits for the disk: the row of a
-page and its sync says what the disk itself took just before. Disk includes indexes and events.
+page and its sync says what the disk itself took just before. Disk includes indexes and events; memory is that of the
+application, without the server's.
 
 What reads costs a little more with each level of the indexes, and what writes more until no two sessions share a page.
 Two things are not flat. The memory store keeps no index of its events and unsettled marks: the events of a subject, and

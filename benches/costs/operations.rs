@@ -118,7 +118,7 @@ impl Operation {
     /// How often it is run.
     pub(crate) fn times(self) -> usize {
         match self {
-            Self::Sweep | Self::LoginsAtOnce => 5,
+            Self::Sweep | Self::LoginsAtOnce => 10,
             _ => 20,
         }
     }

@@ -7,18 +7,13 @@ use session_core::{
     Class, ClassName, OnLimit, Policy, Random as _, Realm, SessionStore, Sessions, StoreError,
     Subject, SystemRandom,
 };
-use session_postgres::PostgresStore;
-use session_sled::SledStore;
-use session_sqlite::SqliteStore;
+use session_engine::OpenError;
 
 /// Opens the store that a URL names.
 pub(crate) async fn open(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
-    let (kind, place) = url.split_once("://").unwrap();
-    Ok(match kind {
-        "sqlite" => Arc::new(SqliteStore::open(place)?),
-        "sled" => Arc::new(SledStore::open(place)?),
-        "postgres" => Arc::new(PostgresStore::open(url).await?),
-        other => panic!("no store is named by {other:?}"),
+    session_engine::open(url).await.map_err(|error| match error {
+        OpenError::Store(error) => error,
+        other => panic!("{other}"),
     })
 }
 

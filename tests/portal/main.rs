@@ -10,6 +10,7 @@ mod hostile;
 mod policy;
 mod process;
 mod reasons;
+mod schema;
 mod site;
 #[expect(dead_code, reason = "no handler of the portal is made to panic")]
 #[path = "../adapters/spy.rs"]

@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use crate::schema::Schema;
 use crate::stores::assert_nowhere;
 use crate::visitor::{Visitor, reason};
 
@@ -90,13 +91,51 @@ fn program() -> PathBuf {
 }
 
 #[test]
-fn the_program_serves_stops_and_goes_on_where_it_stopped() {
+fn on_sqlite_it_serves_stops_and_goes_on_where_it_stopped() {
     let directory = tempfile::tempdir().unwrap();
     let store = format!("sqlite://{}", directory.path().join("sessions.db").display());
-    let options = ["--store", &*store];
-    let portal = Portal::start(directory.path(), &options);
+    it_serves_stops_and_goes_on(directory.path(), &store, &store, |token, secrets| {
+        // With the changes that still stand in the log of the database.
+        assert!(directory.path().join("sessions.db-wal").is_file());
+        assert_nowhere(directory.path(), &[token], secrets);
+    });
+}
+
+#[test]
+fn on_sled_it_serves_stops_and_goes_on_where_it_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = format!("sled://{}", directory.path().join("sessions").display());
+    it_serves_stops_and_goes_on(directory.path(), &store, &store, |token, secrets| {
+        assert!(directory.path().join("sessions/db").is_file());
+        assert_nowhere(directory.path(), &[token], secrets);
+    });
+}
+
+#[test]
+fn on_postgres_it_serves_stops_and_goes_on_where_it_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let schema = Schema::new("portal");
+    let store = schema.url();
+    it_serves_stops_and_goes_on(
+        directory.path(),
+        &store,
+        "postgres://\u{2026}",
+        |token, secrets| {
+            schema.assert_nowhere(&[token], secrets);
+        },
+    );
+}
+
+/// `shown`: what it says of the store. `look`: at what is kept, for a token and other secrets.
+fn it_serves_stops_and_goes_on(
+    directory: &Path,
+    store: &str,
+    shown: &str,
+    look: impl FnOnce(String, &[String]),
+) {
+    let portal = Portal::start(directory, &["--store", store]);
     assert!(portal.said("cookie ").starts_with("id (insecure, for development only"));
-    assert_eq!(portal.said("store "), store);
+    assert_eq!(portal.said("store "), shown);
     assert_eq!(portal.said("administrator "), "root");
     let passwords = ["alice", "bob", "root"]
         .map(|user| portal.said(&format!("user {user} password ")).to_owned());
@@ -110,15 +149,13 @@ fn the_program_serves_stops_and_goes_on_where_it_stopped() {
     assert_eq!(right.status, 303);
     alice.get("/");
     assert!(alice.submit("/note", &[("note", "kept")]).body.contains("kept"));
-    // With the changes that still stand in the log of the database.
-    assert!(directory.path().join("sessions.db-wal").is_file());
     let mut secrets = passwords.to_vec();
     secrets.push(alice.csrf.clone());
-    assert_nowhere(directory.path(), &[alice.token()], &secrets);
+    look(alice.token(), &secrets);
     let jar = alice.jar;
     assert!(portal.stop().success(), "it stops in order");
 
-    let portal = Portal::start(directory.path(), &options);
+    let portal = Portal::start(directory, &["--store", store]);
     let mut alice = Visitor::at(portal.said("url "));
     alice.jar = jar;
     let home = alice.get("/");

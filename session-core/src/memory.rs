@@ -3,7 +3,7 @@
 mod cursors;
 mod world;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use self::cursors::{cursor_of, due_cursor, due_of, id_of, sequence_of};
 use self::world::{Row, World};
 use crate::store::{
-    BelowEpoch, Cursor, EventQuery, Events, ListQuery, Outcome, Purged, Scan, Stored, StoredEvent,
-    Touch, Touched,
+    BelowEpoch, Cursor, EventQuery, Events, ListQuery, Outcome, Purged, Scan, Stored, Touch,
+    Touched,
 };
 use crate::{
     Change, Mark, MarkKey, Marks, Realm, SessionId, SessionStore, StoreError, Subject, Timestamp,
@@ -171,10 +171,9 @@ impl SessionStore for MemoryStore {
         let after = after.map(id_of).transpose()?;
         Ok(self.with_world(realm, |world| {
             let unsettled: Vec<(MarkKey, u64)> = world
-                .marks
+                .unsettled
                 .iter()
-                .filter(|(_, mark)| mark.settled < mark.epoch)
-                .map(|(key, mark)| (key.clone(), mark.epoch))
+                .filter_map(|key| Some((key.clone(), world.marks.get(key)?.epoch)))
                 .collect();
             let ended = |row: &&Row| {
                 let epochs = row.record.epochs;
@@ -186,9 +185,19 @@ impl SessionStore for MemoryStore {
                         }
                     })
             };
-            let mut rows: Vec<&Row> = world
-                .rows
-                .values()
+            // The realm's mark is the first in order. Only if it is unsettled can sessions of anybody be found.
+            let of_realm = unsettled.first().is_some_and(|(key, _)| *key == MarkKey::Realm);
+            let among: Box<dyn Iterator<Item = &Row>> = if of_realm {
+                Box::new(world.rows.values())
+            } else {
+                let of_subjects = unsettled.iter().filter_map(|(key, _)| match key {
+                    MarkKey::Realm => None,
+                    MarkKey::Subject(subject) => world.subjects.get(subject),
+                });
+                let ids: BTreeSet<&SessionId> = of_subjects.flatten().collect();
+                Box::new(ids.into_iter().map(|id| &world.rows[id]))
+            };
+            let mut rows: Vec<&Row> = among
                 .filter(|row| after.is_none_or(|after| row.record.id > after))
                 .filter(ended)
                 .take(limit.get().saturating_add(1))
@@ -227,11 +236,11 @@ impl SessionStore for MemoryStore {
             .map(|(_, id)| *id)
             .collect();
         let sequences: Vec<u64> = world
-            .events
+            .events_to_purge
             .iter()
-            .filter(|(_, stored)| stored.event.purge_at <= now)
+            .take_while(|(at, _)| *at <= now)
             .take(limit.get())
-            .map(|(sequence, _)| *sequence)
+            .map(|(_, sequence)| *sequence)
             .collect();
         // Only what its age removes is missed by a reader; what is erased is not to be read by anybody.
         let gone = sequences.iter().max().copied().unwrap_or(0);
@@ -256,19 +265,13 @@ impl SessionStore for MemoryStore {
             .take(limit.get())
             .copied()
             .collect();
-        let of_subject = |stored: &&StoredEvent| stored.event.subject.as_ref() == Some(subject);
-        let sequences: Vec<u64> = world
-            .events
-            .values()
-            .filter(of_subject)
-            .take(limit.get())
-            .map(|stored| stored.sequence)
-            .collect();
+        let sequences: Vec<u64> = world.sequences_of(subject).take(limit.get()).collect();
         let erased = world.remove(&ids, &sequences, limit);
         if !world.subjects.contains_key(subject)
-            && !world.events.values().any(|stored| of_subject(&stored))
+            && world.sequences_of(subject).next().is_none()
             && let Some(mark) = world.marks.remove(&MarkKey::Subject(subject.clone()))
         {
+            world.unsettled.remove(&MarkKey::Subject(subject.clone()));
             world.floor = world.floor.max(mark.version + 1).max(mark.epoch + 1);
         }
         Ok(erased)

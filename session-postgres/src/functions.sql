@@ -69,6 +69,8 @@ DECLARE
     fresh uuid[];
     before uuid;
     element jsonb;
+    locked_mark text;
+    locked_session uuid;
     w record;
     m marks;
     s record;
@@ -82,15 +84,18 @@ BEGIN
         GET DIAGNOSTICS made = ROW_COUNT;
     END IF;
     IF cardinality(locked_marks) > 0 THEN
-        PERFORM FROM marks WHERE realm = of_realm AND subject = ANY (locked_marks)
-        ORDER BY subject FOR NO KEY UPDATE;
+        -- One by one: without statistics, a list of keys would be looked for among all marks of the realm.
+        FOR locked_mark IN SELECT k FROM unnest(locked_marks) AS k ORDER BY k COLLATE "C" LOOP
+            PERFORM FROM marks WHERE realm = of_realm AND subject = locked_mark FOR NO KEY UPDATE;
+        END LOOP;
         -- After the locks: an erasure of one of them may have raised it.
         SELECT floor INTO of_floor FROM realms WHERE realm = of_realm;
         of_floor := coalesce(of_floor, 0);
     END IF;
     IF cardinality(locked_sessions) > 0 THEN
-        PERFORM FROM sessions WHERE realm = of_realm AND id = ANY (locked_sessions)
-        ORDER BY id FOR NO KEY UPDATE;
+        FOR locked_session IN SELECT k FROM unnest(locked_sessions) AS k ORDER BY k LOOP
+            PERFORM FROM sessions WHERE realm = of_realm AND id = locked_session FOR NO KEY UPDATE;
+        END LOOP;
     END IF;
 
     FOR change IN SELECT value FROM jsonb_array_elements(changes) LOOP
@@ -221,7 +226,7 @@ BEGIN
             AS w (id uuid, expected bigint, due_at bigint)
         LOOP
             UPDATE sessions SET due_at = w.due_at
-            WHERE realm = of_realm AND id = w.id AND version = w.expected AND ended_at IS NULL;
+            WHERE realm = of_realm AND id = w.id AND version = w.expected AND num_nonnulls(ended_at) = 0;
         END LOOP;
         FOR w IN SELECT * FROM jsonb_to_recordset(change -> 'settles') AS w (subject text, epoch bigint) LOOP
             UPDATE marks SET settled = w.epoch
@@ -276,13 +281,14 @@ BEGIN
     LOOP
         LOOP
             IF t.slot = 0 THEN
+                -- Not `ended_at IS NULL`: the indexes of what has not ended are larger ways to one session.
                 UPDATE sessions SET seen_at = greatest(seen_at, t.seen_at)
-                WHERE realm = of_realm AND id = t.id AND ended_at IS NULL
+                WHERE realm = of_realm AND id = t.id AND num_nonnulls(ended_at) = 0
                   AND seen_at > t.if_after AND seen_at <= t.if_before;
             ELSE
                 UPDATE sessions SET scopes_seen = jsonb_set(scopes_seen, ARRAY[t.slot::text],
                     to_jsonb(greatest(scope_seen(scopes_seen, t.slot::text), t.seen_at)))
-                WHERE realm = of_realm AND id = t.id AND ended_at IS NULL
+                WHERE realm = of_realm AND id = t.id AND num_nonnulls(ended_at) = 0
                   AND scope_seen(scopes_seen, t.slot::text) > t.if_after
                   AND scope_seen(scopes_seen, t.slot::text) <= t.if_before;
             END IF;

@@ -26,10 +26,12 @@ pub(crate) struct Statements {
 impl Statements {
     /// For a schema whose name is already quoted.
     pub(crate) fn new(schema: &str) -> Self {
+        // The limit keeps the server from reading all marks to join them: it may not know yet how many they are.
         let stored = format!(
             "FROM {schema}.sessions s \
              LEFT JOIN {schema}.marks r ON r.realm = s.realm AND r.subject = '' \
-             LEFT JOIN {schema}.marks m ON m.realm = s.realm AND m.subject = s.subject \
+             LEFT JOIN LATERAL (SELECT * FROM {schema}.marks k \
+                 WHERE k.realm = s.realm AND k.subject = s.subject LIMIT 1) m ON true \
              LEFT JOIN {schema}.realms f ON f.realm = s.realm WHERE s.realm = $1"
         );
         let list = |filter: &str| {

@@ -209,10 +209,14 @@ fn a_log_of_raises_that_is_damaged_stops_no_raise() {
 
 #[test]
 fn no_call_reads_more_than_it_answers() {
-    for pooler in [false, true] {
+    for (pooler, analyzed) in [(false, true), (true, true), (false, false)] {
         let schema = Schema::new();
         let options = schema.options().transaction_pooler(pooler);
         drop(run(PostgresStore::open_with(&options)).unwrap());
+        for table in ["sessions", "marks", "events"] {
+            let off = format!("ALTER TABLE $S.{table} SET (autovacuum_enabled = off)");
+            schema.execute(&off);
+        }
         schema.execute(
             "INSERT INTO $S.sessions (realm, id, format, version, change_id, secret_hash, subject, class, \
                  realm_epoch, subject_epoch, created_at, due_at, next_slot, seen_at, \
@@ -228,7 +232,10 @@ fn no_call_reads_more_than_it_answers() {
              SELECT 'default', n, gen_random_uuid(), 'issued', 's' || n % 2000, gen_random_uuid(), 'system', n, n, n \
              FROM generate_series(1, 20000) n",
         );
-        schema.execute("ANALYZE $S.sessions, $S.marks, $S.events");
+        // A server that has no statistics yet, as after a large import, must find its ways too.
+        if analyzed {
+            schema.execute("ANALYZE $S.sessions, $S.marks, $S.events");
+        }
         let before = reads(&schema, 0);
         let store = run(PostgresStore::open_with(&options)).unwrap();
         run(async {
@@ -263,9 +270,15 @@ fn no_call_reads_more_than_it_answers() {
         });
         drop(store);
         let after = reads(&schema, before.1 + 1);
-        assert_eq!(after.0, before.0, "no table is read from its beginning (pooler: {pooler})");
+        assert_eq!(
+            after.0, before.0,
+            "no table is read from its beginning (pooler: {pooler}, analyzed: {analyzed})"
+        );
         let fetched = after.1 - before.1;
-        assert!(fetched < 6_000, "{fetched} rows were read (pooler: {pooler})");
+        assert!(
+            fetched < 6_000,
+            "{fetched} rows were read (pooler: {pooler}, analyzed: {analyzed})"
+        );
     }
 }
 

@@ -5,9 +5,12 @@ mod crash;
 mod deps;
 mod faults;
 mod fuzz;
+mod growth;
+mod hardware;
 mod machine;
 mod postgres;
 mod run;
+mod stores;
 mod suite;
 mod workspace;
 
@@ -21,7 +24,13 @@ usage:
   cargo xtask crash [--store S] [--kills N] kill what writes to a store, sqlite, sled, postgres or all, 200
                                             times unless told otherwise, and check what was promised
   cargo xtask faults [--kills N]            run all tests of faults at full length, print their figures, and
-                                            write down what has held";
+                                            write down what has held
+  cargo xtask growth [--store NAME] [--sizes A,B,...] [--seconds N]
+                                            measure what operations cost as a store grows: memory, sled,
+                                            sqlite, postgres or all; at ten thousand, a hundred thousand and
+                                            a million sessions; for 5 seconds each at most
+  cargo xtask stores [--check]              write the guide's page on the stores from what is counted now and
+                                            what faults and growth have left; or check that its facts hold";
 
 /// Why a step failed, for a person to read.
 pub(crate) type Failure = Box<dyn std::error::Error>;
@@ -39,6 +48,9 @@ fn main() -> ExitCode {
         ["crash", ref options @ ..] => crash(options),
         ["faults"] => faults::run(KILLS),
         ["faults", "--kills", kills] => number(kills).and_then(faults::run),
+        ["growth", ref options @ ..] => growth::command(options),
+        ["stores"] => stores::write(),
+        ["stores", "--check"] => stores::check(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -70,23 +70,45 @@ impl Steps {
 
 /// Runs a command with its output visible.
 pub(crate) fn show(command: &mut Command) -> Result<(), Failure> {
-    println!("  $ {}", text(command));
+    let text = text(command);
+    println!("  $ {text}");
+    visibly(command, &text)
+}
+
+/// The same, without showing its arguments: one of them is a secret.
+pub(crate) fn show_secretly(command: &mut Command) -> Result<(), Failure> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    visibly(command, &program)
+}
+
+fn visibly(command: &mut Command, text: &str) -> Result<(), Failure> {
     let status = command
         .stdin(Stdio::null())
         .status()
-        .map_err(|error| format!("{} does not start: {error}", text(command)))?;
-    if status.success() { Ok(()) } else { Err(format!("{}: {status}", text(command)).into()) }
+        .map_err(|error| format!("{text} does not start: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{text}: {status}").into()) }
 }
 
 /// Runs a command and gives what it wrote to its standard output.
 pub(crate) fn read(command: &mut Command) -> Result<String, Failure> {
+    let text = text(command);
+    output(command, &text)
+}
+
+/// The same, and an error does not show its arguments: one of them is a secret.
+pub(crate) fn read_secretly(command: &mut Command) -> Result<String, Failure> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    output(command, &program)
+}
+
+fn output(command: &mut Command, text: &str) -> Result<String, Failure> {
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| format!("{} does not start: {error}", text(command)))?;
+        .map_err(|error| format!("{text} does not start: {error}"))?;
     if !output.status.success() {
-        return Err(format!("{}: {}", text(command), output.status).into());
+        return Err(format!("{text}: {}", output.status).into());
     }
     Ok(String::from_utf8(output.stdout)?)
 }

@@ -1,7 +1,9 @@
 //! One realm in memory, and every change of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 use super::cursors::sequence_cursor;
 use crate::change::{MarkWrite, Replacement, Version};
@@ -22,9 +24,13 @@ pub(super) struct World {
     pub(super) due: BTreeSet<(Timestamp, SessionId)>,
     pub(super) tombstones: BTreeSet<(Timestamp, SessionId)>,
     pub(super) marks: BTreeMap<MarkKey, StoredMark>,
+    pub(super) unsettled: BTreeSet<MarkKey>,
     /// The version and the epoch of any mark that is not there.
     pub(super) floor: u64,
     pub(super) events: BTreeMap<u64, StoredEvent>,
+    pub(super) events_to_purge: BTreeSet<(Timestamp, u64)>,
+    events_of_subjects: HashMap<Subject, BTreeSet<u64>>,
+    events_of_sessions: HashMap<SessionId, BTreeSet<u64>>,
     pub(super) last_sequence: u64,
     /// The last event that was removed: a cursor before it has missed some.
     pub(super) removed_up_to: u64,
@@ -115,6 +121,9 @@ impl World {
         for settle in change.settles() {
             if let Some(mark) = self.marks.get_mut(&settle.key) {
                 mark.settled = mark.settled.max(settle.epoch);
+                if mark.settled >= mark.epoch {
+                    self.unsettled.remove(&settle.key);
+                }
             }
         }
         for event in change.events() {
@@ -124,7 +133,7 @@ impl World {
                 change: change.id(),
                 event: event.clone(),
             };
-            self.events.insert(self.last_sequence, stored);
+            self.tell(stored);
         }
         Outcome::Applied
     }
@@ -178,6 +187,9 @@ impl World {
         if let Some(raise) = &write.raise {
             mark.epoch = raise.epoch;
             mark.raises.push(raise.clone());
+            if mark.settled < mark.epoch {
+                self.unsettled.insert(write.key.clone());
+            }
         }
         if let Some(stamp) = &write.stamp {
             mark.stamp = Some(stamp.clone());
@@ -244,28 +256,21 @@ impl World {
                 && query.from.is_none_or(|from| event.at >= from)
                 && query.until.is_none_or(|until| event.at < until)
         };
+        let from = match (query.order, after) {
+            (Order::OldestFirst, after) => after.map_or(0, |after| after.saturating_add(1)),
+            (Order::NewestFirst, _) => 0,
+        };
+        let until = match (query.order, after) {
+            (Order::OldestFirst, _) => u64::MAX,
+            (Order::NewestFirst, after) => after.unwrap_or(u64::MAX),
+        };
         let take = query.limit.get().saturating_add(1);
-        let mut events: Vec<StoredEvent> = match (query.order, after) {
-            (Order::OldestFirst, after) => {
-                let later = after.map_or(0, |after| after.saturating_add(1))..;
-                self.events
-                    .range(later)
-                    .map(|(_, stored)| stored)
-                    .filter(wanted)
-                    .take(take)
-                    .cloned()
-                    .collect()
+        let mut events: Vec<StoredEvent> = match query.order {
+            Order::OldestFirst => {
+                self.told(query, from..until).filter(wanted).take(take).cloned().collect()
             }
-            (Order::NewestFirst, after) => {
-                let earlier = ..after.unwrap_or(u64::MAX);
-                self.events
-                    .range(earlier)
-                    .rev()
-                    .map(|(_, stored)| stored)
-                    .filter(wanted)
-                    .take(take)
-                    .cloned()
-                    .collect()
+            Order::NewestFirst => {
+                self.told(query, from..until).rev().filter(wanted).take(take).cloned().collect()
             }
         };
         let more = events.len() > query.limit.get();
@@ -277,6 +282,51 @@ impl World {
             _ => events.last().map(|stored| stored.sequence).or(after),
         };
         Events::Page(EventPage { events, next: reached.map(sequence_cursor), more })
+    }
+
+    /// The events of a range of sequences among which those that a query wants are to be looked for.
+    fn told<'a>(
+        &'a self,
+        query: &EventQuery,
+        range: Range<u64>,
+    ) -> Box<dyn DoubleEndedIterator<Item = &'a StoredEvent> + 'a> {
+        let of_session = query.session.map(|session| self.events_of_sessions.get(&session));
+        let of_subject = query.subject.as_ref().map(|subject| self.events_of_subjects.get(subject));
+        match of_session.or(of_subject) {
+            Some(Some(known)) => {
+                Box::new(known.range(range).filter_map(|sequence| self.events.get(sequence)))
+            }
+            Some(None) => Box::new(std::iter::empty()),
+            None => Box::new(self.events.range(range).map(|(_, stored)| stored)),
+        }
+    }
+
+    fn tell(&mut self, stored: StoredEvent) {
+        let StoredEvent { sequence, event, .. } = &stored;
+        self.events_to_purge.insert((event.purge_at, *sequence));
+        if let Some(subject) = &event.subject {
+            self.events_of_subjects.entry(subject.clone()).or_default().insert(*sequence);
+        }
+        if let Some(session) = event.session {
+            self.events_of_sessions.entry(session).or_default().insert(*sequence);
+        }
+        self.events.insert(*sequence, stored);
+    }
+
+    fn forget(&mut self, sequence: u64) {
+        let Some(StoredEvent { event, .. }) = self.events.remove(&sequence) else { return };
+        self.events_to_purge.remove(&(event.purge_at, sequence));
+        if let Some(subject) = &event.subject {
+            forget_of(&mut self.events_of_subjects, subject, sequence);
+        }
+        if let Some(session) = &event.session {
+            forget_of(&mut self.events_of_sessions, session, sequence);
+        }
+    }
+
+    /// The first events of a subject.
+    pub(super) fn sequences_of(&self, subject: &Subject) -> impl Iterator<Item = u64> {
+        self.events_of_subjects.get(subject).into_iter().flatten().copied()
     }
 
     pub(super) fn remove(
@@ -291,7 +341,7 @@ impl World {
             }
         }
         for sequence in sequences {
-            self.events.remove(sequence);
+            self.forget(*sequence);
         }
         let full = |count: usize| count >= limit.get();
         Purged {
@@ -327,6 +377,15 @@ impl World {
             if ids.is_empty() {
                 self.subjects.remove(subject);
             }
+        }
+    }
+}
+
+fn forget_of<K: Eq + Hash>(of: &mut HashMap<K, BTreeSet<u64>>, key: &K, sequence: u64) {
+    if let Some(known) = of.get_mut(key) {
+        known.remove(&sequence);
+        if known.is_empty() {
+            of.remove(key);
         }
     }
 }

@@ -98,6 +98,7 @@ fn a_case_that_is_written_is_listed() {
         ("retention", include_str!("../src/conformance/retention.rs")),
         ("retries", include_str!("../src/conformance/retries.rs")),
         ("scans", include_str!("../src/conformance/scans.rs")),
+        ("secrets", include_str!("../src/conformance/secrets.rs")),
         ("touches", include_str!("../src/conformance/touches.rs")),
     ];
     let listed: Vec<String> = CASES.iter().map(Case::name).collect();

@@ -204,6 +204,16 @@ macro_rules! __conformance_cases {
                 settled_marks_are_passed_over
                 the_greatest_limit_is_one
             }
+            secrets {
+                parallel_requests_mint_one_successor
+                a_replaced_secret_is_good_for_a_grace_and_then_ends_the_session
+                a_lost_successor_is_sent_again
+                a_stamp_ends_all_but_the_kept_one
+                no_login_outlives_a_stamp_that_it_raced
+                a_step_up_replaces_the_secret_at_once
+                a_scope_lives_by_its_own_timeout
+                an_erasure_leaves_nothing_and_an_export_leaves_nothing_out
+            }
             touches {
                 a_touch_moves_nothing_else
                 a_touch_keeps_its_bounds

@@ -47,6 +47,7 @@ pub mod records;
 pub mod retention;
 pub mod retries;
 pub mod scans;
+pub mod secrets;
 pub mod touches;
 
 pub use bed::{Bed, Seeded};

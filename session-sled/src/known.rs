@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use session_core::store::Order;
 use session_core::{
-    ChangeId, Mark, MarkKey, Marks, RaiseLog, Record, SessionId, StoreError, Subject,
+    ChangeId, EncodedData, Mark, MarkKey, Marks, RaiseLog, Record, SessionId, StoreError, Subject,
 };
 
 use crate::error::{Fault, guarded};
@@ -73,24 +72,38 @@ fn damage(id: SessionId, fault: Fault) -> Result<StoreError, Fault> {
     }
 }
 
+/// Each slot by its key: that takes half the time of a scan, and what is left of other slots is of no use.
 fn merge_touches(view: View<'_>, keys: &Keys, record: &mut Record) -> Result<(), Fault> {
-    for found in view.scan(keys.all_of_session(Kind::Touch, record.id), Order::OldestFirst) {
-        let (key, value) = found?;
-        let seen_at = rows::open_touch(&key, &value)?;
-        let slot = key.last_chunk().map_or(0, |slot| u32::from_be_bytes(*slot));
-        let seen = match slot {
-            0 => Some(&mut record.last_seen_at),
-            slot => record
-                .scopes
-                .iter_mut()
-                .find(|entry| entry.slot == slot)
-                .map(|entry| &mut entry.last_seen_at),
-        };
-        if let Some(seen) = seen {
-            *seen = seen_at.max(*seen);
+    let id = record.id;
+    let scopes = record.scopes.iter_mut().map(|entry| (entry.slot, &mut entry.last_seen_at));
+    for (slot, seen) in std::iter::once((0, &mut record.last_seen_at)).chain(scopes) {
+        let key = keys.touch(id, slot);
+        if let Some(value) = view.get(&key)? {
+            *seen = rows::open_touch(&key, &value)?.max(*seen);
         }
     }
     Ok(())
+}
+
+/// The data of a session. The first part says how many there are.
+pub(crate) fn data(
+    view: View<'_>,
+    keys: &Keys,
+    id: SessionId,
+) -> Result<Option<EncodedData>, Fault> {
+    let key = keys.data(id, 0);
+    let Some(value) = view.get(&key)? else { return Ok(None) };
+    let (length, first) = rows::open_first_part(&key, &value)?;
+    let mut text = first.to_vec();
+    for number in 1.. {
+        if text.len() >= length {
+            break;
+        }
+        let key = keys.data(id, number);
+        let Some(value) = view.get(&key)? else { break };
+        text.extend_from_slice(rows::open_part(&key, &value)?);
+    }
+    Ok(Some(rows::data_of(length, text)?))
 }
 
 /// What a realm counts.

@@ -161,24 +161,41 @@ const PART: usize = 4_096;
 
 /// Data in parts. The first begins with the length of all.
 pub(crate) fn parts(data: &EncodedData) -> impl Iterator<Item = (u32, Vec<u8>)> {
-    let mut bytes = data.as_str().len().to_be_bytes().to_vec();
-    bytes.extend_from_slice(data.as_str().as_bytes());
+    let text = data.as_str().as_bytes();
+    let mut bytes = (text.len() as u64).to_be_bytes().to_vec();
+    bytes.extend_from_slice(text);
     let parts: Vec<Vec<u8>> = bytes.chunks(PART).map(<[u8]>::to_vec).collect();
     (0..).zip(parts)
 }
 
-/// Data of its parts, in their order.
-pub(crate) fn data_of(parts: &[u8]) -> Result<EncodedData, StoreError> {
-    const LENGTH: usize = size_of::<usize>();
-    let bad = || StoreError::corrupt("the data of a session are not whole");
-    let (length, text) = parts.split_first_chunk::<LENGTH>().ok_or_else(bad)?;
-    if usize::from_be_bytes(*length) != text.len() {
-        return Err(bad());
+/// The length of all data, and what the first part has of them.
+pub(crate) fn open_first_part<'a>(
+    key: &[u8],
+    value: &'a [u8],
+) -> Result<(usize, &'a [u8]), StoreError> {
+    let mut fields = Fields(open_part(key, value)?);
+    let length = usize::try_from(fields.number()?).map_err(|_| not_whole())?;
+    Ok((length, fields.0))
+}
+
+/// What a part has of the data.
+pub(crate) fn open_part<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], StoreError> {
+    open("the data of a session", key, value)
+}
+
+/// Data of all their parts.
+pub(crate) fn data_of(length: usize, text: Vec<u8>) -> Result<EncodedData, StoreError> {
+    if length != text.len() {
+        return Err(not_whole());
     }
-    let text = std::str::from_utf8(text).map_err(|error| {
-        StoreError::corrupt("the data of a session are no text").with_source(error)
+    let text = String::from_utf8(text).map_err(|error| {
+        StoreError::corrupt("the data of a session are no text").with_source(error.utf8_error())
     })?;
     Ok(EncodedData::from_stored(text))
+}
+
+fn not_whole() -> StoreError {
+    StoreError::corrupt("the data of a session are not whole")
 }
 
 /// An event as it is kept, but for its change.

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
-use session_core::store::{BadRow, BelowEpoch, Cursor, ListQuery, Order, Row, Scan, Stored};
-use session_core::{EncodedData, MarkKey, Marks, Realm, SessionId, StoreError, Subject, Timestamp};
+use session_core::store::{BadRow, BelowEpoch, Cursor, ListQuery, Row, Scan, Stored};
+use session_core::{MarkKey, Marks, Realm, SessionId, StoreError, Subject, Timestamp};
 
 use crate::error::Fault;
 use crate::keys::{self, Keys, Kind};
 use crate::known::{self, Found, Known, MarkReader};
-use crate::rows;
 use crate::view::View;
 
 /// A session by its id.
@@ -21,19 +20,8 @@ pub(crate) fn load(view: View<'_>, realm: &Realm, id: SessionId) -> Result<Optio
         Found::Session(known) => known,
     };
     let marks = MarkReader::new(view, &keys).of(&known.record)?;
-    let data = data(view, &keys, id)?;
+    let data = known::data(view, &keys, id)?;
     Ok(Some(Stored { record: known.record, version: known.version, data, marks }))
-}
-
-fn data(view: View<'_>, keys: &Keys, id: SessionId) -> Result<Option<EncodedData>, Fault> {
-    let mut parts = Vec::new();
-    let mut any = false;
-    for found in view.scan(keys.all_of_session(Kind::Data, id), Order::OldestFirst) {
-        let (key, value) = found?;
-        parts.extend_from_slice(rows::open("the data of a session", &key, &value)?);
-        any = true;
-    }
-    Ok(any.then(|| rows::data_of(&parts)).transpose()?)
 }
 
 /// The mark of a realm, and that of a subject.

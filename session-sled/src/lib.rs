@@ -131,6 +131,7 @@ mod flush;
 mod keys;
 mod known;
 mod migrate;
+mod noted;
 mod open;
 mod options;
 mod purge;
@@ -146,5 +147,5 @@ mod view;
 mod write;
 mod writer;
 
-pub use options::{Durability, SledOptions};
+pub use options::{Durability, SledOptions, Verify};
 pub use store::SledStore;

@@ -59,8 +59,10 @@ impl Write<'_, '_> {
         mark.change = self.change;
         if let Some(raise) = &write.raise {
             // The log only tells why. A raise has to win, so one that cannot be read is begun anew.
-            let mut log =
-                known::log(self.pending.view(), self.keys, &write.key).unwrap_or_default();
+            let mut log = match known::log(self.pending.view(), self.keys, &write.key) {
+                Err(fault) if fault.is_of_the_disk() => return Err(fault),
+                log => log.unwrap_or_default(),
+            };
             log.push(raise.clone());
             let key = self.keys.mark(Kind::Log, &write.key);
             let value = rows::seal_log(&key, &log)?;

@@ -4,6 +4,7 @@ mod check;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod conformance;
+mod disk;
 mod kills;
 mod recovery;
 mod writer;

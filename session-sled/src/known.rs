@@ -16,6 +16,7 @@ pub(crate) struct Known {
     pub(crate) record: Record,
     pub(crate) version: u64,
     pub(crate) change: ChangeId,
+    pub(crate) has_data: bool,
 }
 
 /// What stands under an id.
@@ -48,13 +49,13 @@ pub(crate) fn session(view: View<'_>, keys: &Keys, id: SessionId) -> Result<Foun
         Ok(stored) => stored,
         Err(error) => return Ok(Found::Unreadable(error, None)),
     };
-    let (version, change) = (stored.version, stored.change);
+    let (version, change, has_data) = (stored.version, stored.change, stored.has_data);
     let record = stored.record.map_err(Fault::Store).and_then(|mut record| {
         guarded(|| merge_touches(view, keys, &mut record))?;
         Ok(record)
     });
     Ok(match record {
-        Ok(record) => Found::Session(Box::new(Known { record, version, change })),
+        Ok(record) => Found::Session(Box::new(Known { record, version, change, has_data })),
         Err(fault) => Found::Unreadable(damage(id, fault)?, Some(change)),
     })
 }
@@ -85,14 +86,10 @@ fn merge_touches(view: View<'_>, keys: &Keys, record: &mut Record) -> Result<(),
     Ok(())
 }
 
-/// The data of a session. The first part says how many there are.
-pub(crate) fn data(
-    view: View<'_>,
-    keys: &Keys,
-    id: SessionId,
-) -> Result<Option<EncodedData>, Fault> {
+/// The data of a session that has some. The first part says how many there are.
+pub(crate) fn data(view: View<'_>, keys: &Keys, id: SessionId) -> Result<EncodedData, Fault> {
     let key = keys.data(id, 0);
-    let Some(value) = view.get(&key)? else { return Ok(None) };
+    let Some(value) = view.get(&key)? else { return Err(rows::not_whole().into()) };
     let (length, first) = rows::open_first_part(&key, &value)?;
     let mut text = first.to_vec();
     for number in 1.. {
@@ -103,7 +100,7 @@ pub(crate) fn data(
         let Some(value) = view.get(&key)? else { break };
         text.extend_from_slice(rows::open_part(&key, &value)?);
     }
-    Ok(Some(rows::data_of(length, text)?))
+    Ok(rows::data_of(length, text)?)
 }
 
 /// What a realm counts.

@@ -46,18 +46,28 @@ fn checksum(key: &[u8], rest: &[u8]) -> [u8; SUM] {
 pub(crate) struct StoredRecord {
     pub(crate) version: u64,
     pub(crate) change: ChangeId,
+    /// Whether it has data: if it says so, they have to be there; if not, nobody looks for them.
+    pub(crate) has_data: bool,
     /// The record, without touches; or why it cannot be read.
     pub(crate) record: Result<Record, StoreError>,
 }
 
 impl StoredRecord {
-    pub(crate) fn seal(key: &[u8], version: u64, change: ChangeId, record: &Record) -> Vec<u8> {
-        seal(key, &[&version.to_be_bytes(), change.as_bytes(), &record.encode()])
+    pub(crate) fn seal(
+        key: &[u8],
+        version: u64,
+        change: ChangeId,
+        has_data: bool,
+        record: &Record,
+    ) -> Vec<u8> {
+        let version = version.to_be_bytes();
+        seal(key, &[&version, change.as_bytes(), &[u8::from(has_data)], &record.encode()])
     }
 
     pub(crate) fn open(key: &[u8], id: SessionId, value: &[u8]) -> Result<Self, StoreError> {
         let mut fields = Fields(open(&format!("session {id}"), key, value)?);
         let (version, change) = (fields.number()?, fields.change()?);
+        let has_data = fields.take()? != [0];
         let record = Record::decode(fields.0).and_then(|record| {
             if record.id == id {
                 Ok(record)
@@ -65,7 +75,7 @@ impl StoredRecord {
                 Err(StoreError::corrupt(format!("session {id} says that it is {}", record.id)))
             }
         });
-        Ok(Self { version, change, record })
+        Ok(Self { version, change, has_data, record })
     }
 }
 
@@ -194,7 +204,7 @@ pub(crate) fn data_of(length: usize, text: Vec<u8>) -> Result<EncodedData, Store
     Ok(EncodedData::from_stored(text))
 }
 
-fn not_whole() -> StoreError {
+pub(crate) fn not_whole() -> StoreError {
     StoreError::corrupt("the data of a session are not whole")
 }
 

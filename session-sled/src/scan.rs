@@ -11,6 +11,9 @@ use crate::keys::{self, Keys, Kind};
 use crate::known::{self, Found, Known, MarkReader};
 use crate::view::View;
 
+/// How many sessions an answer leaves out before it ends: until it does, nobody may write.
+const STRETCH: usize = 1_000;
+
 /// A session by its id.
 pub(crate) fn load(view: View<'_>, realm: &Realm, id: SessionId) -> Result<Option<Stored>, Fault> {
     let keys = Keys::new(realm);
@@ -20,7 +23,7 @@ pub(crate) fn load(view: View<'_>, realm: &Realm, id: SessionId) -> Result<Optio
         Found::Session(known) => known,
     };
     let marks = MarkReader::new(view, &keys).of(&known.record)?;
-    let data = known::data(view, &keys, id)?;
+    let data = known.has_data.then(|| known::data(view, &keys, id)).transpose()?;
     Ok(Some(Stored { record: known.record, version: known.version, data, marks }))
 }
 
@@ -117,9 +120,14 @@ pub(crate) fn below_epoch(
         if let Some(id) = after {
             range.start = keys::after(keys.unended(id));
         }
-        for key in view.keys(range) {
+        for (looked_at, key) in view.keys(range).enumerate() {
             let Some(id) = keys::id_at_end(&key?) else { continue };
             if page.read_below(id, &unsettled)? {
+                break;
+            }
+            // Those who have signed in since may be all there are.
+            if looked_at - page.scan.rows.len() == STRETCH {
+                page.scan.next = Some(cursor_of(id));
                 break;
             }
         }

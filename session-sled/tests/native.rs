@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use common::{change, event, insert, login, realm, record, record_of, revocation};
 use session_core::store::{EventQuery, Events, ListQuery, Outcome};
 use session_core::{
-    EventKind, Realm, Record, SessionStore, StoreError, StoreErrorKind, SystemRandom, Timestamp,
+    Actor, EventKind, MarkKey, MarkWrite, Raise, Realm, Reason, Record, SessionStore, StoreError,
+    StoreErrorKind, SystemRandom, Timestamp,
 };
 use session_sled::{Durability, SledOptions, SledStore, Verify};
 
@@ -442,4 +443,65 @@ fn files_are_their_owners_alone() {
         let mode = fs::metadata(path.join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
     }
+}
+
+#[test]
+fn data_that_are_gone_are_not_taken_for_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions.sled");
+    let (known, bare) = (record(), record());
+    {
+        let store = SledStore::open(&path).unwrap();
+        insert(&store, &known);
+        let inserted = change().insert(bare.clone(), None);
+        assert!(pollster::block_on(store.commit(&realm(), &inserted)).unwrap().is_applied());
+    }
+    let key = [&[7][..], b"default", b"D", known.id.as_bytes(), &[0; 4]].concat();
+    sled::open(&path).unwrap().remove(&key).unwrap().unwrap();
+    let store = SledStore::open_with(&SledOptions::new(&path).verify(Verify::Never)).unwrap();
+    let error = pollster::block_on(store.load(&realm(), known.id)).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+    assert_eq!(load(&store, &bare).unwrap().data, None);
+}
+
+#[test]
+fn a_look_for_what_a_mark_has_ended_holds_up_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SledStore::open(directory.path().join("sessions.sled")).unwrap();
+    let old = record();
+    insert(&store, &old);
+    let raise = Raise {
+        epoch: 1,
+        at: common::START,
+        reason: Reason::EveryoneRevoked,
+        actor: Actor::System,
+    };
+    let raised = change().mark(MarkWrite {
+        key: MarkKey::Realm,
+        expected: 0,
+        raise: Some(raise),
+        stamp: None,
+    });
+    assert!(pollster::block_on(store.commit(&realm(), &raised)).unwrap().is_applied());
+    let since = (0..1_500).map(|_| {
+        let mut record = record();
+        record.epochs.realm = 1;
+        change().insert(record, None)
+    });
+    let since: Vec<_> = since.collect();
+    for outcome in pollster::block_on(store.commit_each(&realm(), &since)).unwrap() {
+        assert!(outcome.is_applied());
+    }
+    let (limit, mut after, mut answers, mut found) = (10.try_into().unwrap(), None, 0, Vec::new());
+    loop {
+        let answer =
+            pollster::block_on(store.below_epoch(&realm(), after.as_ref(), limit)).unwrap();
+        found.extend(answer.scan.rows.into_iter().map(|row| row.unwrap().record.id));
+        answers += 1;
+        after = answer.scan.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((answers, found), (2, vec![old.id]));
 }

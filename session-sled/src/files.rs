@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use session_core::{StoreError, StoreErrorKind};
 
@@ -22,7 +23,7 @@ pub(crate) struct Files {
     committed: File,
     /// Pages too large for the log, each in a file of its own, that were synced.
     blobs: BTreeSet<OsString>,
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 /// The file that keeps other processes out. sled has a lock too, but cannot say that somebody else holds it.
@@ -40,7 +41,7 @@ pub(crate) const BLOBS: &str = "blobs";
 
 impl Files {
     /// Opens them in a directory that sled has opened, and syncs what sled has made.
-    pub(crate) fn open(path: &Path, durability: Durability, lock: File) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, durability: Durability, lock: Arc<File>) -> io::Result<Self> {
         let mut files = Self {
             path: path.to_owned(),
             durability,

@@ -3,6 +3,7 @@
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::flush;
 use crate::migrate;
 use crate::noted::LogFile;
 use crate::options::{SledOptions, Verify};
+use crate::reserve::Reserve;
 use crate::view::{View, Writes};
 
 /// An open database, and the files beside it.
@@ -30,11 +32,22 @@ pub(crate) struct Opened {
 pub(crate) fn open(options: &SledOptions) -> Result<Opened, StoreError> {
     let path = &options.path;
     check_path(options)?;
-    let lock = lock(path)?;
+    let lock = Arc::new(lock(path)?);
+    match open_once(options, &lock) {
+        // The process may have ended because its disk was full.
+        Err(error) if error.kind() == StoreErrorKind::StorageFull && Reserve::new(path).spend() => {
+            open_once(options, &lock)
+        }
+        opened => opened,
+    }
+}
+
+fn open_once(options: &SledOptions, lock: &Arc<File>) -> Result<Opened, StoreError> {
+    let path = &options.path;
     // Before sled writes to it.
     let log = log_file(path).map_err(|error| refused(path, error))?;
     let db = database(options)?;
-    match look_at(options, &db, lock, log) {
+    match look_at(options, &db, Arc::clone(lock), log) {
         Ok((files, sound)) => Ok(Opened { db, files, sound }),
         Err(error) => {
             flush::close(db);
@@ -66,7 +79,7 @@ fn private_directory() -> fs::DirBuilder {
 fn look_at(
     options: &SledOptions,
     db: &Db,
-    lock: File,
+    lock: Arc<File>,
     log: LogFile,
 ) -> Result<(Files, bool), StoreError> {
     let path = &options.path;

@@ -505,3 +505,35 @@ fn a_look_for_what_a_mark_has_ended_holds_up_nobody() {
     }
     assert_eq!((answers, found), (2, vec![old.id]));
 }
+
+#[test]
+fn of_two_that_open_a_store_at_once_one_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        // A new directory, and one that is there.
+        let path = directory.path().join(format!("{}.sled", round / 2));
+        let begin = std::sync::Barrier::new(3);
+        let end = std::sync::Barrier::new(3);
+        let won = std::thread::scope(|scope| {
+            let opens = || {
+                begin.wait();
+                let opened = SledStore::open(&path);
+                end.wait();
+                opened.map(drop).map_err(|error| error.to_string())
+            };
+            let threads = [(); 3].map(|()| scope.spawn(opens));
+            let won = |thread: std::thread::ScopedJoinHandle<'_, Result<(), String>>| match thread
+                .join()
+                .unwrap()
+            {
+                Ok(()) => 1,
+                Err(error) => {
+                    assert!(error.contains("another process has it open"), "{error}");
+                    0
+                }
+            };
+            threads.map(won).iter().sum::<u32>()
+        });
+        assert_eq!(won, 1, "round {round}");
+    }
+}

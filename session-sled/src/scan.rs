@@ -126,7 +126,7 @@ pub(crate) fn below_epoch(
                 break;
             }
             // Those who have signed in since may be all there are.
-            if looked_at - page.scan.rows.len() == STRETCH {
+            if looked_at + 1 == STRETCH + page.scan.rows.len() {
                 page.scan.next = Some(cursor_of(id));
                 break;
             }

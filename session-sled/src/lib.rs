@@ -81,6 +81,7 @@
 //! | `db`, `blobs`, `conf`, `snap.*` | sled's. Half a snapshot, `snap.*.generating`, is removed |
 //! | `lock` | held by the process that has the store open |
 //! | `committed` | the number of the last group of writes, and whether the store was closed in good order. Without it, a log that lost its end is taken for whole |
+//! | `undo` | after an error of the disk, what stood in the place of the writes that failed |
 //! | `reserve` | four megabytes that are given up when the disk is full, and made again when there is room |
 //!
 //! # The disk
@@ -107,9 +108,7 @@
 //! [`StorageFull`](session_core::StoreErrorKind::StorageFull); what ends and removes sessions goes on. Where sled
 //! runs out of room nevertheless, it takes no more writes until it is opened again. The store does that by itself,
 //! with the help of four megabytes that it holds back in the file `reserve`, and sees what became of the write.
-//! While even that does not help, every call is an error, and each tries again. Make room then, and do not end the
-//! process: it alone knows what stood in the place of a large group of writes of which sled has kept a part, and the
-//! next would find the store damaged.
+//! While even that does not help, every call is an error, and each tries again.
 //!
 //! **What is removed** is not overwritten: what a session held stays in the files until sled uses that part of the
 //! log again, which may be never. A copy has only what is there.
@@ -164,6 +163,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod undo;
 mod view;
 mod write;
 mod writer;

@@ -18,6 +18,7 @@ use crate::migrate;
 use crate::noted::LogFile;
 use crate::options::{SledOptions, Verify};
 use crate::reserve::Reserve;
+use crate::undo;
 use crate::view::{View, Writes};
 
 /// An open database, and the files beside it.
@@ -84,6 +85,7 @@ fn look_at(
 ) -> Result<(Files, bool), StoreError> {
     let path = &options.path;
     guarded(|| Ok(migrate::migrate(path, db)?)).map_err(|fault| fault.tell(path))?;
+    guarded(|| undo::take_back(path, db)).map_err(|fault| fault.tell(path))?;
     let failed = |error| Fault::from(error).tell(path);
     let mut files = Files::open(path, options.durability, lock).map_err(failed)?;
     let noted = files.noted()?;
@@ -101,6 +103,7 @@ fn look_at(
         check_sum(path, view, tip)?;
     }
     files.begin(tip).map_err(failed)?;
+    undo::forget(path);
     Ok((files, look || closed))
 }
 

@@ -13,7 +13,7 @@ use crate::reserve::{Reserve, no_room};
 use crate::shared::Shared;
 use crate::view::{self, Pending, View, Writes};
 use crate::writer::{Done, Job};
-use crate::{keys, migrate, open};
+use crate::{keys, migrate, open, undo};
 
 /// Carries out groups of writes, one after the other.
 pub(crate) struct Transactions {
@@ -189,6 +189,7 @@ impl Transactions {
         if self.failed(failure).kind() == StoreErrorKind::StorageFull {
             self.reserve.spend();
         }
+        undo::keep(&self.shared.options.path, &before);
         self.open_question = Some(Question { writes, before });
         match self.reopen() {
             // A sync that failed once may answer well the next time, with nothing on the disk.
@@ -249,6 +250,7 @@ impl Transactions {
             Ok((carried_out, tip)) => {
                 self.tip = tip;
                 self.open_question = None;
+                undo::forget(&self.shared.options.path);
                 self.ailing = false;
                 self.shared.change(|state| {
                     state.before.clear();

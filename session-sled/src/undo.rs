@@ -80,7 +80,8 @@ fn decode(mut bytes: &[u8]) -> Option<Writes> {
     let mut writes = Writes::new();
     let mut take = || {
         let (length, rest) = bytes.split_first_chunk()?;
-        let (part, rest) = rest.split_at_checked(usize::try_from(u64::from_be_bytes(*length)).ok()?)?;
+        let (part, rest) =
+            rest.split_at_checked(usize::try_from(u64::from_be_bytes(*length)).ok()?)?;
         bytes = rest;
         Some(part)
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use session_core::{SessionStore, StoreErrorKind};
 
 use super::check;
-use super::common::{change, insert, realm, record};
+use super::common::{change, data, insert, realm, record};
 use crate::error::{Fault, guarded};
 use crate::files::Files;
 use crate::flush::Disk;
@@ -17,6 +17,8 @@ use crate::{SledOptions, SledStore, Verify};
 /// Does what it is told.
 #[derive(Default)]
 struct Told {
+    /// The next flushes find no room.
+    flushes: Mutex<u32>,
     /// The next syncs fail in these ways, the last one first.
     syncs: Mutex<Vec<io::ErrorKind>>,
     hangs: Mutex<bool>,
@@ -38,6 +40,12 @@ impl Disk for Told {
     fn flush(&self, db: &sled::Db) -> Result<(), Fault> {
         let hangs = self.hangs.lock().unwrap();
         drop(self.moved.wait_while(hangs, |hangs| *hangs).unwrap());
+        let mut flushes = self.flushes.lock().unwrap();
+        if *flushes > 0 {
+            *flushes -= 1;
+            return Err(io::Error::from(io::ErrorKind::StorageFull).into());
+        }
+        drop(flushes);
         guarded(|| Ok(db.flush().map(drop)?))
     }
 
@@ -176,4 +184,27 @@ fn what_was_not_looked_at_is_not_said_to_be_whole() {
     assert!(!is_closed(&path));
     let error = SledStore::open(&path).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+}
+
+/// The store cannot be opened again after an error, and the process ends.
+#[test]
+fn half_a_batch_is_taken_back_by_the_next_process() {
+    let (_directory, store, disk) = store();
+    let path = store.path().to_owned();
+    let (known, lost) = (record(), record());
+    insert(&store, &known);
+    *disk.flushes.lock().unwrap() = 2;
+    let written = change().insert(lost.clone(), Some(data("lost")));
+    let error = pollster::block_on(store.commit(&realm(), &written)).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::OutcomeUnknown, "{error}");
+    drop(store);
+    assert!(path.join("undo").exists());
+    let key = crate::keys::Keys::new(&realm()).data(lost.id, 0);
+    sled::open(&path).unwrap().remove(key).unwrap().unwrap();
+    let store = SledStore::open(&path).unwrap();
+    assert!(!path.join("undo").exists());
+    assert!(pollster::block_on(store.load(&realm(), lost.id)).unwrap().is_none());
+    assert!(pollster::block_on(store.load(&realm(), known.id)).unwrap().is_some());
+    assert_eq!(check(&store, &realm()), 1);
+    assert!(pollster::block_on(store.commit(&realm(), &written)).unwrap().is_applied());
 }

@@ -11,14 +11,15 @@ use super::check;
 use super::common::{change, data, insert, realm, record};
 use crate::error::{Fault, guarded};
 use crate::files::Files;
-use crate::flush::Disk;
+use crate::flush::{Disk, WAKE};
+use crate::open::database;
 use crate::{SledOptions, SledStore, Verify};
 
 /// Does what it is told.
 #[derive(Default)]
 struct Told {
-    /// The next flushes find no room.
-    flushes: Mutex<u32>,
+    /// Whether flushes find no room.
+    full: Mutex<bool>,
     /// The next syncs fail in these ways, the last one first.
     syncs: Mutex<Vec<io::ErrorKind>>,
     hangs: Mutex<bool>,
@@ -40,12 +41,9 @@ impl Disk for Told {
     fn flush(&self, db: &sled::Db) -> Result<(), Fault> {
         let hangs = self.hangs.lock().unwrap();
         drop(self.moved.wait_while(hangs, |hangs| *hangs).unwrap());
-        let mut flushes = self.flushes.lock().unwrap();
-        if *flushes > 0 {
-            *flushes -= 1;
+        if *self.full.lock().unwrap() {
             return Err(io::Error::from(io::ErrorKind::StorageFull).into());
         }
-        drop(flushes);
         guarded(|| Ok(db.flush().map(drop)?))
     }
 
@@ -56,8 +54,9 @@ impl Disk for Told {
         }
     }
 
+    /// Nobody waits long for what is known to hang.
     fn wake_after(&self) -> Duration {
-        Duration::from_millis(1)
+        if *self.hangs.lock().unwrap() { Duration::from_millis(1) } else { WAKE }
     }
 }
 
@@ -179,7 +178,7 @@ fn what_was_not_looked_at_is_not_said_to_be_whole() {
     let known = record();
     insert(&SledStore::open(&path).unwrap(), &known);
     let key = crate::keys::Keys::new(&realm()).record(known.id);
-    sled::open(&path).unwrap().remove(key).unwrap().unwrap();
+    database(&SledOptions::new(&path)).unwrap().remove(key).unwrap().unwrap();
     drop(SledStore::open_with(&SledOptions::new(&path).verify(Verify::Never)).unwrap());
     assert!(!is_closed(&path));
     let error = SledStore::open(&path).unwrap_err();
@@ -193,14 +192,14 @@ fn half_a_batch_is_taken_back_by_the_next_process() {
     let path = store.path().to_owned();
     let (known, lost) = (record(), record());
     insert(&store, &known);
-    *disk.flushes.lock().unwrap() = 2;
+    *disk.full.lock().unwrap() = true;
     let written = change().insert(lost.clone(), Some(data("lost")));
     let error = pollster::block_on(store.commit(&realm(), &written)).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::OutcomeUnknown, "{error}");
     drop(store);
     assert!(path.join("undo").exists());
     let key = crate::keys::Keys::new(&realm()).data(lost.id, 0);
-    sled::open(&path).unwrap().remove(key).unwrap().unwrap();
+    database(&SledOptions::new(&path)).unwrap().remove(key).unwrap().unwrap();
     let store = SledStore::open(&path).unwrap();
     assert!(!path.join("undo").exists());
     assert!(pollster::block_on(store.load(&realm(), lost.id)).unwrap().is_none());

@@ -134,9 +134,10 @@
 //! | the server's disk is full | `StorageFull` |
 //! | the server only reads | `Unavailable` |
 //!
-//! Every wait has an end. A connection whose call was not answered, or whose future was dropped, is given up, and the
-//! server ends what it was about: so a program that drops many futures makes many connections. A restart of the server
-//! needs none of this program.
+//! Every wait has an end. A connection whose call was not answered in time is closed. A future that is dropped, as by
+//! a browser that goes away, costs no connection: the server ends what it was about, and a task of the runtime waits for
+//! that, as long as the caller would have, and gives the connection back. A restart of the server needs none of this
+//! program.
 //!
 //! # Poolers
 //!

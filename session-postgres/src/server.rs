@@ -84,14 +84,20 @@ impl Server {
     }
 
     async fn ask(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
-        let connection = self.connection().await.map_err(Failure::NoConnection)?;
+        let mut connection = self.connection().await.map_err(Failure::NoConnection)?;
         let sent = AtomicBool::new(false);
-        let asked = self.rows(&connection, sql, params, &sent);
+        let asked = self.rows(&mut connection, sql, params, &sent);
         let answer = tokio::time::timeout(self.answer, asked).await;
         let sent = sent.load(Ordering::Relaxed);
         match answer {
-            Err(_) => Err(Failure::Late { sent }),
-            Ok(Err(error)) if error::is_lost(&error) => Err(Failure::Lost { sent, error }),
+            Err(_) => {
+                connection.close();
+                Err(Failure::Late { sent })
+            }
+            Ok(Err(error)) if error::is_lost(&error) => {
+                connection.close();
+                Err(Failure::Lost { sent, error })
+            }
             Ok(answer) => {
                 connection.answered();
                 answer.map_err(Failure::Refused)
@@ -111,7 +117,11 @@ impl Server {
         let timeouts =
             Timeouts { wait: Some(self.wait), create: Some(self.connect), recycle: None };
         match self.pool.timeout_get(&timeouts).await {
-            Ok(connection) => Ok(UnderWay(Some(connection))),
+            Ok(connection) => Ok(UnderWay {
+                connection: Some(connection),
+                preparing: None,
+                patience: self.answer,
+            }),
             Err(failed) => Err(error::connecting(&self.place, failed)),
         }
     }
@@ -119,19 +129,21 @@ impl Server {
     /// The rows are whole only when the server is ready for the next statement: of a write, committed.
     async fn rows(
         &self,
-        connection: &UnderWay,
+        under_way: &mut UnderWay,
         sql: &str,
         params: &[Param<'_>],
         sent: &AtomicBool,
     ) -> Result<Vec<Row>, Error> {
-        let Some(connection) = &connection.0 else { return Ok(Vec::new()) };
+        let Some(connection) = &under_way.connection else { return Ok(Vec::new()) };
         if self.unnamed {
             sent.store(true, Ordering::Relaxed);
             return connection.query_typed(sql, params).await;
         }
         let types: Vec<Type> = params.iter().map(|(_, kind)| kind.clone()).collect();
         let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
+        under_way.preparing = Some((sql.to_owned(), types.clone()));
         let statement = connection.prepare_typed_cached(sql, &types).await?;
+        under_way.preparing = None;
         sent.store(true, Ordering::Relaxed);
         connection.query(&statement, &values).await
     }
@@ -155,25 +167,66 @@ enum Failure {
     Refused(Error),
 }
 
-/// A connection with a statement under way. Unless that is answered it does not go back to the pool: whoever came
-/// next would wait behind it, and a server that hangs would stay.
-pub(crate) struct UnderWay(Option<Object>);
+/// A connection with a statement under way. It goes back to the pool only once that is answered: whoever came next
+/// would wait behind it, and a server that hangs would stay. Whoever drops his call does not wait for the answer:
+/// then a task does, so that callers who give up, however many, cost no connection.
+pub(crate) struct UnderWay {
+    connection: Option<Object>,
+    /// What is being prepared, and so is not sent yet.
+    preparing: Option<(String, Vec<Type>)>,
+    /// How long the task waits. The connection's place in the pool is taken until then.
+    patience: Duration,
+}
 
 impl UnderWay {
     pub(crate) fn client(&mut self) -> Option<&mut tokio_postgres::Client> {
-        self.0.as_mut().map(|connection| &mut ***connection)
+        self.connection.as_mut().map(|connection| &mut ***connection)
     }
 
     pub(crate) fn answered(mut self) {
         // Back to the pool, which passes over it if it is closed.
-        self.0 = None;
+        self.connection = None;
+    }
+
+    fn close(mut self) {
+        self.connection.take().map(Object::take);
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(Object::take(connection));
+        let Some(connection) = self.connection.take() else { return };
+        let unanswered = Unanswered(Some(connection));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(unanswered.settle(self.preparing.take(), self.patience));
         }
+    }
+}
+
+/// A connection whose caller is gone. It is closed if this is dropped, as by a runtime that ends.
+struct Unanswered(Option<Object>);
+
+impl Unanswered {
+    async fn settle(mut self, preparing: Option<(String, Vec<Type>)>, patience: Duration) {
+        let Some(connection) = &self.0 else { return };
+        let behind = async {
+            match preparing {
+                // Nobody can name what the server has prepared for a caller who is gone. So that this happens once
+                // and not with each of them, it is prepared again, and kept.
+                Some((sql, types)) => connection.prepare_typed_cached(&sql, &types).await.map(drop),
+                None => connection.simple_query("").await.map(drop),
+            }
+        };
+        match tokio::time::timeout(patience, behind).await {
+            Ok(Err(error)) if error::is_lost(&error) => {}
+            Ok(_) => self.0 = None,
+            Err(_) => {}
+        }
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.0.take().map(Object::take);
     }
 }

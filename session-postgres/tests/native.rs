@@ -89,6 +89,65 @@ fn dropped_calls_leave_no_transaction_open() {
     });
 }
 
+/// The server's processes for the connections of a program.
+async fn backends(program: &str) -> Vec<i32> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 ORDER BY pid";
+    let rows = client().await.query(sql, &[&program]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+#[test]
+fn dropped_calls_cost_no_connection() {
+    let schema = Schema::new();
+    for pooler in [false, true] {
+        let program = format!("{} {pooler}", schema.name);
+        let url = common::with_option(
+            &common::server_url(),
+            &format!("application_name={}", program.replace(' ', "%20")),
+        );
+        let options = schema.options_of(&url).transaction_pooler(pooler);
+        let options = options.max_connections(NonZeroUsize::new(2).unwrap());
+        run(async {
+            let store = PostgresStore::open_with(&options).await.unwrap();
+            let one =
+                || async { assert!(store.load(&realm(), record().id).await.unwrap().is_none()) };
+            let both = || async { tokio::join!(one(), one()) };
+            both().await;
+            let before = backends(&program).await;
+            assert_eq!(before.len(), 2);
+            for number in 0..200 {
+                let inserted = insert(&record());
+                Cut(Box::pin(store.commit(&realm(), &inserted)), 1 + number % 5).await;
+            }
+            both().await;
+            assert_eq!(backends(&program).await, before, "pooler: {pooler}");
+        });
+    }
+}
+
+#[test]
+fn a_dropped_call_that_is_never_answered_costs_its_connection_alone() {
+    let schema = Schema::new();
+    let settings = "options=-c%20statement_timeout%3D0%20-c%20lock_timeout%3D0";
+    let url = common::with_option(&common::server_url(), settings);
+    let options = schema.options_of(&url).answer_timeout(Duration::from_millis(500));
+    run(async {
+        let store =
+            PostgresStore::open_with(&options.max_connections(NonZeroUsize::MIN)).await.unwrap();
+        store.load(&realm(), record().id).await.unwrap();
+        store.marks(&realm(), None).await.unwrap();
+        let mut other = client().await;
+        let held = other.transaction().await.unwrap();
+        held.batch_execute(&schema.named("LOCK TABLE $S.sessions")).await.unwrap();
+        let realm = realm();
+        let dropped = store.load(&realm, record().id);
+        assert!(tokio::time::timeout(Duration::from_millis(50), dropped).await.is_err());
+        // The one place in the pool is free again, though the server still has not answered.
+        store.marks(&realm, None).await.unwrap();
+        held.rollback().await.unwrap();
+    });
+}
+
 #[test]
 fn a_batch_that_is_full_of_conflicts_leaves_no_mark_behind() {
     let schema = Schema::new();

@@ -6,7 +6,7 @@ use deadpool_postgres::PoolError;
 use deadpool_postgres::TimeoutType;
 use session_core::{StoreError, StoreErrorKind};
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 /// What was asked for: of a write that was handed over and not answered nobody knows whether it was carried out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,14 +91,19 @@ const QUICKER: &str = "SE001";
 /// Of the schema's functions: they are of another version than the caller.
 const VERSION: &str = "SE002";
 
-/// Whether a statement failed with its connection, and not by itself: the server ended it, perhaps after the commit.
+/// Whether a statement failed with its connection, and not by itself: the server ended it, or a pooler did that lost
+/// its own, perhaps after the commit. Of a statement nothing is said by an error that is `FATAL`, whatever its code.
 pub(crate) fn is_lost(error: &Error) -> bool {
-    match error.code() {
+    match error.as_db_error() {
         None => {
             let source = std::error::Error::source(error);
             error.is_closed() || source.is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
         }
-        Some(code) => matches!(code.code(), "57P01" | "57P02" | "57P03" | "57P05"),
+        // PgBouncer sends only the text, and that always in English.
+        Some(told) => match told.parsed_severity() {
+            Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+            None => matches!(told.severity(), "FATAL" | "PANIC"),
+        },
     }
 }
 

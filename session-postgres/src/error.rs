@@ -113,7 +113,7 @@ pub(crate) fn statement(place: &str, asked: Asked, error: Error) -> StoreError {
     let Some(code) = error.code() else { return lost(place, asked, error) };
     let (kind, advice) = match code.code() {
         "57014" => (Unavailable, "the statement took longer than the server allows"),
-        "55P03" => (Unavailable, "another connection holds a row locked for too long"),
+        "55P03" => (Unavailable, "another connection keeps a row or a table locked for too long"),
         "40001" | "40P01" | QUICKER => {
             (Unavailable, "others were quicker again and again; try once more")
         }

@@ -14,7 +14,7 @@ use crate::error::{self, Asked};
 /// A parameter of a statement and its type: said, so that the server is never asked for it.
 pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// How often a write is sent again whose transaction was taken back for another's sake.
+/// How often a statement is sent at most: again if its transaction was taken back for another's sake.
 const TRIES: u32 = 8;
 
 /// A server, as far as this store uses it.
@@ -30,41 +30,47 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Asks what changes nothing. If the connection turns out to be dead, asks once more on a fresh one.
+    /// Asks what changes nothing.
     pub(crate) async fn read(
         &self,
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
-        let mut answer = self.ask(sql, params).await;
-        if let Err(Failure::Lost { .. }) = answer {
-            self.forget_idle();
-            answer = self.ask(sql, params).await;
-        }
-        answer.map_err(|failure| self.failed(failure, Asked::Read))
+        self.insist(sql, params, Asked::Read).await
     }
 
-    /// Asks for a write. What was not sent because the connection turned out to be dead is sent on a fresh one; what
-    /// the server has taken back for another's sake is sent again.
+    /// Asks for a write.
     pub(crate) async fn write(
         &self,
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
+        self.insist(sql, params, Asked::Write).await
+    }
+
+    /// What was not sent because the connection turned out to be dead is sent on a fresh one, a read once more even if
+    /// it was sent; what the server has taken back for another's sake is sent again.
+    async fn insist(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+        asked: Asked,
+    ) -> Result<Vec<Row>, StoreError> {
         let mut pause = Duration::from_millis(1);
-        let mut answer = self.ask(sql, params).await;
+        let mut once_more = asked == Asked::Read;
         for _ in 1..TRIES {
-            match &answer {
-                Err(Failure::Lost { sent: false, .. }) => self.forget_idle(),
-                Err(Failure::Refused(error)) if error::is_passing(error) => {
+            match self.ask(sql, params).await {
+                Err(Failure::Lost { sent, .. }) if !sent || std::mem::take(&mut once_more) => {
+                    self.forget_idle();
+                }
+                Err(Failure::Refused(error)) if error::is_passing(&error) => {
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                 }
-                _ => break,
+                answer => return answer.map_err(|failure| self.failed(failure, asked)),
             }
-            answer = self.ask(sql, params).await;
         }
-        answer.map_err(|failure| self.failed(failure, Asked::Write))
+        self.ask(sql, params).await.map_err(|failure| self.failed(failure, asked))
     }
 
     /// One connection is dead, so others may be that have waited as long: a restart ends them all.

@@ -60,9 +60,20 @@ pub(crate) fn connection(place: &str, error: Error) -> StoreError {
              with `transaction_pooler(true)`",
         ),
         Some(_) => (Unavailable, "the server refuses the connection"),
+        None if only_reads(&error) => (Unavailable, ONLY_READS),
         None => (Unavailable, "no connection; check host, port and TLS, and that the server runs"),
     };
     at(kind, place, advice).with_source(error)
+}
+
+const ONLY_READS: &str = "this server only reads: it is a replica, or `default_transaction_read_only` is on; name the one \
+                          that writes";
+
+/// Whether a connection was given up because nothing can be written on it: `target_session_attrs=read-write`.
+fn only_reads(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.to_string().contains("does not allow writes"))
 }
 
 /// Whether what the server refused will be refused again: the role, its password, the database.
@@ -119,7 +130,7 @@ pub(crate) fn statement(place: &str, asked: Asked, error: Error) -> StoreError {
         }
         "53100" => (StorageFull, "the server's disk is full; make room"),
         "53300" => (Overloaded, "the server has too many connections"),
-        "25006" => (Unavailable, "this server only reads: a replica; name the one that writes"),
+        "25006" => (Unavailable, ONLY_READS),
         "42501" => (
             Unavailable,
             "the role lacks a right; see the GRANTs in the documentation of this crate",

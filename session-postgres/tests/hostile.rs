@@ -89,6 +89,17 @@ fn a_database_that_cannot_hold_every_text_is_refused() {
 }
 
 #[test]
+fn a_database_that_only_reads_is_named_as_that() {
+    let database = Database::new("");
+    database
+        .execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.0));
+    let error =
+        run(PostgresStore::open_with(&PostgresOptions::new(&database.url()).unwrap())).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("only reads"), "{error}");
+}
+
+#[test]
 fn whoever_may_only_enter_the_schema_reads_and_writes_nothing() {
     let schema = Schema::new();
     let store = schema.open();

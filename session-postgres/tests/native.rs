@@ -189,6 +189,19 @@ fn a_nul_is_refused_and_named() {
         let refused = refused.unwrap_err();
         assert_eq!(refused.kind(), StoreErrorKind::Invalid, "{refused}");
         assert!(refused.to_string().contains("NUL"), "{refused}");
+        let mut record = record();
+        record.client.device = Some("s3cret\0".into());
+        let data = EncodedData::from_stored(r#"{"a":"s3cret \\u0000"}"#);
+        let with_nul = change().insert(record.clone(), Some(data.clone()));
+        let refused = store.commit(&realm(), &with_nul).await.unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::Invalid, "{refused}");
+        assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
+        // The escape of one in JSON is none.
+        record.client.device = Some("\\u0000".into());
+        let change = change().insert(record.clone(), Some(data.clone()));
+        assert!(store.commit(&realm(), &change).await.unwrap().is_applied());
+        let stored = store.load(&realm(), record.id).await.unwrap().unwrap();
+        assert_eq!((stored.record, stored.data), (record, Some(data)));
     });
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool, Timeouts};
+use deadpool_postgres::{Object, Pool, PoolError, Timeouts};
 use session_core::{StoreError, StoreErrorKind};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row};
@@ -122,14 +122,17 @@ impl Server {
         }
         let timeouts =
             Timeouts { wait: Some(self.wait), create: Some(self.connect), recycle: None };
-        match self.pool.timeout_get(&timeouts).await {
-            Ok(connection) => Ok(UnderWay {
-                connection: Some(connection),
-                preparing: None,
-                patience: self.answer,
-            }),
-            Err(failed) => Err(error::connecting(&self.place, failed)),
-        }
+        let known = self.pool.status();
+        let connection = if known.available == 0 && known.size < known.max_size {
+            // If whoever needs it drops his call, it is made nevertheless, and for the next.
+            let pool = self.pool.clone();
+            let made = tokio::spawn(async move { pool.timeout_get(&timeouts).await });
+            made.await.unwrap_or(Err(PoolError::Closed))
+        } else {
+            self.pool.timeout_get(&timeouts).await
+        };
+        let connection = connection.map_err(|failed| error::connecting(&self.place, failed))?;
+        Ok(UnderWay { connection: Some(connection), preparing: None, patience: self.answer })
     }
 
     /// The rows are whole only when the server is ready for the next statement: of a write, committed.

@@ -126,6 +126,32 @@ fn dropped_calls_cost_no_connection() {
 }
 
 #[test]
+fn a_connection_is_made_though_the_call_that_needs_it_is_dropped() {
+    let schema = Schema::new();
+    let url =
+        common::with_option(&common::server_url(), &format!("application_name={}", schema.name));
+    run(async {
+        let store = PostgresStore::open_with(&schema.options_of(&url)).await.unwrap();
+        let mut other = client().await;
+        let held = other.transaction().await.unwrap();
+        held.batch_execute(&schema.named("LOCK TABLE $S.sessions")).await.unwrap();
+        let (realm, id) = (realm(), record().id);
+        let mut waiting = store.load(&realm, id);
+        assert!(Cut(Box::pin(&mut waiting), 1).await.is_none(), "it has the one connection");
+        Cut(Box::pin(store.marks(&realm, None)), 1).await;
+        for _ in 0..1_000 {
+            if backends(&schema.name).await.len() == 2 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(backends(&schema.name).await.len(), 2, "the next call finds it");
+        held.rollback().await.unwrap();
+        assert!(waiting.await.unwrap().is_none());
+    });
+}
+
+#[test]
 fn a_dropped_call_that_is_never_answered_costs_its_connection_alone() {
     let schema = Schema::new();
     let settings = "options=-c%20statement_timeout%3D0%20-c%20lock_timeout%3D0";

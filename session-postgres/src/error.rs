@@ -6,7 +6,7 @@ use deadpool_postgres::PoolError;
 use deadpool_postgres::TimeoutType;
 use session_core::{StoreError, StoreErrorKind};
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 /// What was asked for: of a write that was handed over and not answered nobody knows whether it was carried out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,9 +60,20 @@ pub(crate) fn connection(place: &str, error: Error) -> StoreError {
              with `transaction_pooler(true)`",
         ),
         Some(_) => (Unavailable, "the server refuses the connection"),
+        None if only_reads(&error) => (Unavailable, ONLY_READS),
         None => (Unavailable, "no connection; check host, port and TLS, and that the server runs"),
     };
     at(kind, place, advice).with_source(error)
+}
+
+const ONLY_READS: &str = "this server only reads: it is a replica, or `default_transaction_read_only` is on; name the one \
+                          that writes";
+
+/// Whether a connection was given up because nothing can be written on it: `target_session_attrs=read-write`.
+fn only_reads(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.to_string().contains("does not allow writes"))
 }
 
 /// Whether what the server refused will be refused again: the role, its password, the database.
@@ -91,14 +102,19 @@ const QUICKER: &str = "SE001";
 /// Of the schema's functions: they are of another version than the caller.
 const VERSION: &str = "SE002";
 
-/// Whether a statement failed with its connection, and not by itself: the server ended it, perhaps after the commit.
+/// Whether a statement failed with its connection, and not by itself: the server ended it, or a pooler did that lost
+/// its own, perhaps after the commit. Of a statement nothing is said by an error that is `FATAL`, whatever its code.
 pub(crate) fn is_lost(error: &Error) -> bool {
-    match error.code() {
+    match error.as_db_error() {
         None => {
             let source = std::error::Error::source(error);
             error.is_closed() || source.is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
         }
-        Some(code) => matches!(code.code(), "57P01" | "57P02" | "57P03" | "57P05"),
+        // PgBouncer sends only the text, and that always in English.
+        Some(told) => match told.parsed_severity() {
+            Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+            None => matches!(told.severity(), "FATAL" | "PANIC"),
+        },
     }
 }
 
@@ -108,13 +124,13 @@ pub(crate) fn statement(place: &str, asked: Asked, error: Error) -> StoreError {
     let Some(code) = error.code() else { return lost(place, asked, error) };
     let (kind, advice) = match code.code() {
         "57014" => (Unavailable, "the statement took longer than the server allows"),
-        "55P03" => (Unavailable, "another connection holds a row locked for too long"),
+        "55P03" => (Unavailable, "another connection keeps a row or a table locked for too long"),
         "40001" | "40P01" | QUICKER => {
             (Unavailable, "others were quicker again and again; try once more")
         }
         "53100" => (StorageFull, "the server's disk is full; make room"),
         "53300" => (Overloaded, "the server has too many connections"),
-        "25006" => (Unavailable, "this server only reads: a replica; name the one that writes"),
+        "25006" => (Unavailable, ONLY_READS),
         "42501" => (
             Unavailable,
             "the role lacks a right; see the GRANTs in the documentation of this crate",

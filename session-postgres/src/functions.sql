@@ -347,11 +347,14 @@ CREATE FUNCTION erase_subject(
 ) LANGUAGE plpgsql
 SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $body$
 DECLARE
+    locked boolean;
     new_floor bigint;
 BEGIN
     PERFORM check_version(written_for);
-    -- No session of his is issued until this is done.
+    -- No session of his is issued until this is done; unless he has no mark yet: then one that a login makes meanwhile
+    -- is left alone.
     PERFORM FROM marks m WHERE m.realm = of_realm AND m.subject = of_subject FOR UPDATE;
+    locked := FOUND;
     DELETE FROM sessions s WHERE s.realm = of_realm AND s.id = ANY (ARRAY(
         SELECT old.id FROM sessions old
         WHERE old.realm = of_realm AND old.subject = of_subject AND old.ended_at IS NOT NULL
@@ -361,7 +364,8 @@ BEGIN
         SELECT old.seq FROM events old WHERE old.realm = of_realm AND old.subject = of_subject
         ORDER BY old.seq LIMIT most FOR UPDATE));
     GET DIAGNOSTICS events = ROW_COUNT;
-    IF EXISTS (SELECT FROM sessions s WHERE s.realm = of_realm AND s.subject = of_subject)
+    IF NOT locked
+       OR EXISTS (SELECT FROM sessions s WHERE s.realm = of_realm AND s.subject = of_subject)
        OR EXISTS (SELECT FROM events e WHERE e.realm = of_realm AND e.subject = of_subject) THEN
         RETURN;
     END IF;

@@ -18,8 +18,10 @@
 //!
 //! A commit is answered after the server has committed it: with `synchronous_commit = on`, the default of Postgres, it
 //! survives the end of this process, a crash of the server and a loss of its power. Whoever can bear to lose the last
-//! commits of a crash, a revocation among them, says so in the URL:
-//! `?options=-c%20synchronous_commit%3Doff`. Touches are always written like that, whatever the URL says: they are
+//! commits of a crash, a revocation among them, says so in the URL,
+//! `?options=-c%20synchronous_commit%3Doff`; and whoever has said so for the role or the database has said it here. The
+//! numbers of lost transactions are given anew, so that after such a crash a reader of the events should begin anew.
+//! Touches are always written like that, whatever the URL says: they are
 //! visible at once, and on the disk within three times the server's `wal_writer_delay`, 0.6 s unless it is set
 //! otherwise.
 //!
@@ -30,7 +32,9 @@
 //! a server that takes writes, unless the URL sets `target_session_attrs=any`. After a failover to a replica that was
 //! fed asynchronously, the last commits are gone: sessions that were ended may live again, and the numbers of
 //! transactions may be given anew, so that a reader that follows the events should begin anew. With
-//! `synchronous_standby_names` set, neither can happen.
+//! `synchronous_standby_names` set, neither can happen; but while no such standby answers, each write waits in a
+//! process of the server, whose outcome is unknown to the caller after [`PostgresOptions::answer_timeout`], and which
+//! stays there until one does: a `CONNECTION LIMIT` of the role keeps these from taking every connection.
 //!
 //! # What it costs
 //!
@@ -60,7 +64,8 @@
 //! locks what it is about to compare, marks in order of their subjects and then sessions in order of their ids, and
 //! looks at it only then: so it sees what is newest, nobody changes it in between, and no two wait for each other. A
 //! mark that is not there yet gets a row to be locked. Two inserts of one id are told apart by the primary key: the
-//! second is taken back, and finds the first when it is sent again. No lock ever waits for a client, and a future
+//! second is taken back, and finds the first when it is sent again; so is one of two batches that insert the same ids
+//! in opposite orders. No lock ever waits for a client, and a future
 //! that is dropped or a connection that is cut leaves no transaction open. Where a stricter level is imposed, what the
 //! server then refuses is sent again.
 //!
@@ -95,6 +100,12 @@
 //! GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA session_engine TO app;
 //! ```
 //!
+//! The functions have the rights of their caller, so that nobody writes a session with them who may not write the
+//! tables. But whoever owns the schema, or may create in it, could put in it what the store then calls with its own
+//! rights: let nobody, and make it beforehand if roles that you do not trust have `CREATE` on the database. For people
+//! who are to look, `GRANT SELECT ON session_engine.sessions_for_humans` with `USAGE` of the schema suffices; it shows
+//! no hash and no data.
+//!
 //! Do not rename the schema: its functions know its name.
 //!
 //! # Reading it
@@ -122,6 +133,22 @@
 //! read of it. Texts come back as they were given, but for one that holds a NUL, which Postgres cannot keep: it is
 //! [`Invalid`](session_core::StoreErrorKind::Invalid). Numbers of versions and epochs end at 2⁶³ − 1.
 //!
+//! # Watching it
+//!
+//! Its connections have the `application_name` `session-engine`, unless the URL names another. These tell most of what
+//! can go wrong: what writes and does not end, and so holds back the readers of events and the vacuum; how much of the
+//! tables is dead, and whether touches are heap-only; and how far the sweep and the purge are behind.
+//!
+//! ```sql
+//! SELECT pid, datname, xact_start, state, query FROM pg_stat_activity
+//! WHERE backend_xid IS NOT NULL OR backend_xmin IS NOT NULL ORDER BY xact_start LIMIT 5;
+//! SELECT transaction, prepared FROM pg_prepared_xacts; -- one that was forgotten holds them back for ever
+//! SELECT relname, n_live_tup, n_dead_tup, n_tup_upd, n_tup_hot_upd, last_autovacuum
+//! FROM pg_stat_user_tables WHERE schemaname = 'session_engine';
+//! SELECT to_timestamp(min(due_at) / 1000.0) FROM session_engine.sessions WHERE realm = 'default' AND ended_at IS NULL;
+//! SELECT to_timestamp(min(purge_at) / 1000.0) FROM session_engine.events WHERE realm = 'default';
+//! ```
+//!
 //! # When something fails
 //!
 //! | what | is |
@@ -129,21 +156,24 @@
 //! | no connection, connection lost or no answer in time to a read | `Unavailable`; a read on a dead connection is first asked again on a fresh one |
 //! | connection lost or no answer in time to a write that was sent | `OutcomeUnknown`: to send it again is safe |
 //! | the server gives up: `statement_timeout`, `lock_timeout` | `Unavailable`; nothing was changed |
-//! | deadlocks and failed serialisations, again and again | `Unavailable` |
+//! | deadlocks and failed serialisations, eight times | `Unavailable`; nothing was changed |
 //! | no connection free in time, too many on the server | `Overloaded` |
+//! | a pooler gives up a write that was sent | `OutcomeUnknown` |
 //! | the server's disk is full | `StorageFull` |
 //! | the server only reads | `Unavailable` |
 //!
-//! Every wait has an end. A connection whose call was not answered, or whose future was dropped, is given up, and the
-//! server ends what it was about: so a program that drops many futures makes many connections. A restart of the server
-//! needs none of this program.
+//! Every wait has an end. A connection whose call was not answered in time is closed. A future that is dropped, as by
+//! a browser that goes away, costs no connection: the server ends what it was about, and a task of the runtime waits for
+//! that, as long as the caller would have, and gives the connection back. A restart of the server needs none of this
+//! program.
 //!
 //! # Poolers
 //!
 //! Behind a pooler that hands each transaction to another connection (PgBouncer with `pool_mode = transaction`, and most
 //! that come with hosted databases), say so: [`PostgresOptions::transaction_pooler`]. Everything works then; the
 //! server plans each statement anew, and its timeouts have to be those of the role:
-//! `ALTER ROLE app SET statement_timeout = '10s'; ALTER ROLE app SET lock_timeout = '5s'`. Behind one that hands out
+//! `ALTER ROLE app SET statement_timeout = '10s'; ALTER ROLE app SET lock_timeout = '5s'`. If the database is set to
+//! another isolation, `ALTER ROLE app SET default_transaction_isolation = 'read committed'`. Behind one that hands out
 //! whole sessions nothing needs to be said, if it lets the parameter `options` pass. The contract is tested through
 //! PgBouncer.
 //!

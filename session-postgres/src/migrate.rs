@@ -4,7 +4,7 @@ use session_core::{StoreError, StoreErrorKind};
 use tokio_postgres::{Error, IsolationLevel, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::error::{self, Asked};
-use crate::options::{PostgresOptions, quoted};
+use crate::options::{self, PostgresOptions, quoted};
 
 /// What makes one version of the schema the next: the first makes version 1 of nothing. A step that was
 /// released is never changed again.
@@ -67,10 +67,18 @@ fn text(schema: &str, version: u32, step: &str) -> String {
 
 /// What is there.
 enum Found {
-    Nothing { schema: bool },
+    Nothing {
+        schema: bool,
+    },
     Foreign,
     Version(u32),
+    /// The database has another encoding than UTF8.
+    Encoding(String),
 }
+
+/// So many times the wait for an answer, another program may take to bring the schema up to date. Nobody waits
+/// without end: whoever may connect to the database may take an advisory lock.
+const PATIENCE: u32 = 6;
 
 /// Brings the schema up to date, step by step, all in one transaction; or finds out that it is.
 pub(crate) async fn migrate(
@@ -79,9 +87,16 @@ pub(crate) async fn migrate(
 ) -> Result<(), StoreError> {
     let place = &options.place();
     let failed = |error: Error| error::statement(place, Asked::Read, error);
-    let deadline = tokio::time::timeout(options.answer_timeout, look(options, client));
-    let found = deadline.await.map_err(|_| error::late(place, Asked::Read))?.map_err(failed)?;
-    if known(place, &found)? == STEPS.len() && !is_behind(options, client).await.map_err(failed)? {
+    let looked = async {
+        let found = look(options, client).await?;
+        let up_to_date =
+            matches!(found, Found::Version(VERSION)) && !is_behind(options, client).await?;
+        Ok((found, up_to_date))
+    };
+    let looked = tokio::time::timeout(options.answer_timeout, looked).await;
+    let (found, up_to_date) =
+        looked.map_err(|_| error::late(place, Asked::Read))?.map_err(failed)?;
+    if up_to_date {
         return Ok(());
     }
     if !options.migrate && known(place, &found)? < STEPS.len() {
@@ -105,7 +120,8 @@ pub(crate) async fn migrate(
         .map_err(failed)?;
     // A large table may take longer than a request may.
     let begin = format!(
-        "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})"
+        "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({LOCK})",
+        options::setting(options.answer_timeout.saturating_mul(PATIENCE)),
     );
     transaction.batch_execute(&begin).await.map_err(failed)?;
     let found = look(options, transaction.client()).await.map_err(failed)?;
@@ -127,6 +143,13 @@ pub(crate) async fn migrate(
 fn known(place: &str, found: &Found) -> Result<usize, StoreError> {
     match found {
         Found::Nothing { .. } => Ok(0),
+        Found::Encoding(encoding) => Err(error::at(
+            StoreErrorKind::Invalid,
+            place,
+            format_args!(
+                "the database has the encoding {encoding}; make one with UTF8, which holds every text"
+            ),
+        )),
         Found::Foreign => Err(error::at(
             StoreErrorKind::Invalid,
             place,
@@ -146,18 +169,32 @@ fn known(place: &str, found: &Found) -> Result<usize, StoreError> {
     }
 }
 
+/// Of the functions that are called here and in the statements, the types fit exactly, or there is no argument: else
+/// one of the same name that somebody has put in `public` could fit better, and be called with our rights.
 async fn look(options: &PostgresOptions, client: &tokio_postgres::Client) -> Result<Found, Error> {
-    let name = options.schema.replace('\'', "''");
+    let there = |catalog: &str, namespace: &str| {
+        format!("EXISTS (SELECT FROM pg_catalog.{catalog} c WHERE c.{namespace} = n.oid)")
+    };
     let sql = format!(
-        "SELECT n.oid, count(c.oid), count(c.oid) FILTER (WHERE c.relname = 'session_engine_meta') \
-         FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid \
-         WHERE n.nspname = '{name}' GROUP BY n.oid"
+        "SELECT pg_catalog.current_setting('server_encoding'), n.oid, {} OR {} OR {} OR {}, EXISTS \
+         (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'session_engine_meta') \
+         FROM (SELECT) one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = {}",
+        there("pg_class", "relnamespace"),
+        there("pg_proc", "pronamespace"),
+        there("pg_operator", "oprnamespace"),
+        there("pg_type", "typnamespace"),
+        options::literal(&options.schema),
     );
     let rows = rows(client, &sql).await?;
     let Some(row) = rows.first() else { return Ok(Found::Nothing { schema: false }) };
-    match (row.get(1), row.get(2)) {
-        (Some("0"), _) => return Ok(Found::Nothing { schema: true }),
-        (_, Some("0")) => return Ok(Found::Foreign),
+    let encoding = row.get(0).unwrap_or_default();
+    if encoding != "UTF8" {
+        return Ok(Found::Encoding(encoding.to_owned()));
+    }
+    match (row.get(1), row.get(2), row.get(3)) {
+        (None, ..) => return Ok(Found::Nothing { schema: false }),
+        (_, Some("f"), _) => return Ok(Found::Nothing { schema: true }),
+        (_, _, Some("f")) => return Ok(Found::Foreign),
         _ => {}
     }
     let sql = format!("SELECT schema_version FROM {}.session_engine_meta", options.quoted_schema());

@@ -1,5 +1,7 @@
 //! How connections are made.
 
+use std::time::Duration;
+
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use session_core::{StoreError, StoreErrorKind};
 use tokio_postgres::Config;
@@ -7,7 +9,7 @@ use tokio_postgres::config::SslMode;
 
 use crate::error;
 use crate::migrate;
-use crate::options::PostgresOptions;
+use crate::options::{self, PostgresOptions};
 use crate::server::Server;
 
 /// Connects, and brings the schema up to date.
@@ -52,14 +54,16 @@ fn config(options: &PostgresOptions) -> Config {
     let mut config = options.config.clone();
     config.connect_timeout(options.connect_timeout);
     if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(options.answer_timeout);
+        let longest = Duration::from_millis(i32::MAX.unsigned_abs().into());
+        config.tcp_user_timeout(options.answer_timeout.min(longest));
     }
     if !options.transaction_pooler {
         // Its answer is definite, so it is to come before this program gives up.
-        let answer = (options.answer_timeout * 9 / 10).as_millis().max(2);
-        // Before those of the URL, which win. What a database or a role is set to otherwise does not matter.
+        let answer = options::setting(options.answer_timeout.mul_f64(0.9)).max(2);
+        // Before those of the URL, which win. What a database or a role is set to otherwise does not matter. The path
+        // is for what names no schema: it is the server's, and no one else has put it there.
         let ours = format!(
-            "-c statement_timeout={answer} -c lock_timeout={} \
+            "-c statement_timeout={answer} -c lock_timeout={} -c search_path=pg_catalog,pg_temp \
              -c default_transaction_isolation=read\\ committed -c enable_seqscan=off -c jit=off",
             answer / 2
         );

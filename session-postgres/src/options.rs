@@ -123,6 +123,9 @@ impl PostgresOptions {
     /// Whether the schema is made, or brought up to date, when it is opened. Yes, unless said otherwise.
     /// If not, a schema that is missing or old is [`Invalid`](StoreErrorKind::Invalid): see
     /// [`migrations`](crate::migrations) for what to run.
+    ///
+    /// While another program does it, or somebody holds a table or the advisory lock, this one waits: six times as
+    /// long as for an [answer](Self::answer_timeout), before it is [`Unavailable`](StoreErrorKind::Unavailable).
     #[must_use]
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.migrate = migrate;
@@ -216,4 +219,14 @@ impl fmt::Debug for PostgresOptions {
 /// A name as it can stand in a statement, whatever is in it.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as it can stand in a statement, whatever is in it and `standard_conforming_strings` is.
+pub(crate) fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', r"\\").replace('\'', "''"))
+}
+
+/// A wait in milliseconds, as long as a setting of the server can be.
+pub(crate) fn setting(wait: Duration) -> i32 {
+    i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool, Timeouts};
+use deadpool_postgres::{Object, Pool, PoolError, Timeouts};
 use session_core::{StoreError, StoreErrorKind};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row};
@@ -14,7 +14,7 @@ use crate::error::{self, Asked};
 /// A parameter of a statement and its type: said, so that the server is never asked for it.
 pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// How often a write is sent again whose transaction was taken back for another's sake.
+/// How often a statement is sent at most: again if its transaction was taken back for another's sake.
 const TRIES: u32 = 8;
 
 /// A server, as far as this store uses it.
@@ -30,41 +30,47 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Asks what changes nothing. If the connection turns out to be dead, asks once more on a fresh one.
+    /// Asks what changes nothing.
     pub(crate) async fn read(
         &self,
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
-        let mut answer = self.ask(sql, params).await;
-        if let Err(Failure::Lost { .. }) = answer {
-            self.forget_idle();
-            answer = self.ask(sql, params).await;
-        }
-        answer.map_err(|failure| self.failed(failure, Asked::Read))
+        self.insist(sql, params, Asked::Read).await
     }
 
-    /// Asks for a write. What was not sent because the connection turned out to be dead is sent on a fresh one; what
-    /// the server has taken back for another's sake is sent again.
+    /// Asks for a write.
     pub(crate) async fn write(
         &self,
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, StoreError> {
+        self.insist(sql, params, Asked::Write).await
+    }
+
+    /// What was not sent because the connection turned out to be dead is sent on a fresh one, a read once more even if
+    /// it was sent; what the server has taken back for another's sake is sent again.
+    async fn insist(
+        &self,
+        sql: &str,
+        params: &[Param<'_>],
+        asked: Asked,
+    ) -> Result<Vec<Row>, StoreError> {
         let mut pause = Duration::from_millis(1);
-        let mut answer = self.ask(sql, params).await;
+        let mut once_more = asked == Asked::Read;
         for _ in 1..TRIES {
-            match &answer {
-                Err(Failure::Lost { sent: false, .. }) => self.forget_idle(),
-                Err(Failure::Refused(error)) if error::is_passing(error) => {
+            match self.ask(sql, params).await {
+                Err(Failure::Lost { sent, .. }) if !sent || std::mem::take(&mut once_more) => {
+                    self.forget_idle();
+                }
+                Err(Failure::Refused(error)) if error::is_passing(&error) => {
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                 }
-                _ => break,
+                answer => return answer.map_err(|failure| self.failed(failure, asked)),
             }
-            answer = self.ask(sql, params).await;
         }
-        answer.map_err(|failure| self.failed(failure, Asked::Write))
+        self.ask(sql, params).await.map_err(|failure| self.failed(failure, asked))
     }
 
     /// One connection is dead, so others may be that have waited as long: a restart ends them all.
@@ -84,14 +90,20 @@ impl Server {
     }
 
     async fn ask(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
-        let connection = self.connection().await.map_err(Failure::NoConnection)?;
+        let mut connection = self.connection().await.map_err(Failure::NoConnection)?;
         let sent = AtomicBool::new(false);
-        let asked = self.rows(&connection, sql, params, &sent);
+        let asked = self.rows(&mut connection, sql, params, &sent);
         let answer = tokio::time::timeout(self.answer, asked).await;
         let sent = sent.load(Ordering::Relaxed);
         match answer {
-            Err(_) => Err(Failure::Late { sent }),
-            Ok(Err(error)) if error::is_lost(&error) => Err(Failure::Lost { sent, error }),
+            Err(_) => {
+                connection.close();
+                Err(Failure::Late { sent })
+            }
+            Ok(Err(error)) if error::is_lost(&error) => {
+                connection.close();
+                Err(Failure::Lost { sent, error })
+            }
             Ok(answer) => {
                 connection.answered();
                 answer.map_err(Failure::Refused)
@@ -110,28 +122,37 @@ impl Server {
         }
         let timeouts =
             Timeouts { wait: Some(self.wait), create: Some(self.connect), recycle: None };
-        match self.pool.timeout_get(&timeouts).await {
-            Ok(connection) => Ok(UnderWay(Some(connection))),
-            Err(failed) => Err(error::connecting(&self.place, failed)),
-        }
+        let known = self.pool.status();
+        let connection = if known.available == 0 && known.size < known.max_size {
+            // If whoever needs it drops his call, it is made nevertheless, and for the next.
+            let pool = self.pool.clone();
+            let made = tokio::spawn(async move { pool.timeout_get(&timeouts).await });
+            made.await.unwrap_or(Err(PoolError::Closed))
+        } else {
+            self.pool.timeout_get(&timeouts).await
+        };
+        let connection = connection.map_err(|failed| error::connecting(&self.place, failed))?;
+        Ok(UnderWay { connection: Some(connection), preparing: None, patience: self.answer })
     }
 
     /// The rows are whole only when the server is ready for the next statement: of a write, committed.
     async fn rows(
         &self,
-        connection: &UnderWay,
+        under_way: &mut UnderWay,
         sql: &str,
         params: &[Param<'_>],
         sent: &AtomicBool,
     ) -> Result<Vec<Row>, Error> {
-        let Some(connection) = &connection.0 else { return Ok(Vec::new()) };
+        let Some(connection) = &under_way.connection else { return Ok(Vec::new()) };
         if self.unnamed {
             sent.store(true, Ordering::Relaxed);
             return connection.query_typed(sql, params).await;
         }
         let types: Vec<Type> = params.iter().map(|(_, kind)| kind.clone()).collect();
         let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
+        under_way.preparing = Some((sql.to_owned(), types.clone()));
         let statement = connection.prepare_typed_cached(sql, &types).await?;
+        under_way.preparing = None;
         sent.store(true, Ordering::Relaxed);
         connection.query(&statement, &values).await
     }
@@ -155,25 +176,66 @@ enum Failure {
     Refused(Error),
 }
 
-/// A connection with a statement under way. Unless that is answered it does not go back to the pool: whoever came
-/// next would wait behind it, and a server that hangs would stay.
-pub(crate) struct UnderWay(Option<Object>);
+/// A connection with a statement under way. It goes back to the pool only once that is answered: whoever came next
+/// would wait behind it, and a server that hangs would stay. Whoever drops his call does not wait for the answer:
+/// then a task does, so that callers who give up, however many, cost no connection.
+pub(crate) struct UnderWay {
+    connection: Option<Object>,
+    /// What is being prepared, and so is not sent yet.
+    preparing: Option<(String, Vec<Type>)>,
+    /// How long the task waits. The connection's place in the pool is taken until then.
+    patience: Duration,
+}
 
 impl UnderWay {
     pub(crate) fn client(&mut self) -> Option<&mut tokio_postgres::Client> {
-        self.0.as_mut().map(|connection| &mut ***connection)
+        self.connection.as_mut().map(|connection| &mut ***connection)
     }
 
     pub(crate) fn answered(mut self) {
         // Back to the pool, which passes over it if it is closed.
-        self.0 = None;
+        self.connection = None;
+    }
+
+    fn close(mut self) {
+        self.connection.take().map(Object::take);
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(Object::take(connection));
+        let Some(connection) = self.connection.take() else { return };
+        let unanswered = Unanswered(Some(connection));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(unanswered.settle(self.preparing.take(), self.patience));
         }
+    }
+}
+
+/// A connection whose caller is gone. It is closed if this is dropped, as by a runtime that ends.
+struct Unanswered(Option<Object>);
+
+impl Unanswered {
+    async fn settle(mut self, preparing: Option<(String, Vec<Type>)>, patience: Duration) {
+        let Some(connection) = &self.0 else { return };
+        let behind = async {
+            match preparing {
+                // Nobody can name what the server has prepared for a caller who is gone. So that this happens once
+                // and not with each of them, it is prepared again, and kept.
+                Some((sql, types)) => connection.prepare_typed_cached(&sql, &types).await.map(drop),
+                None => connection.simple_query("").await.map(drop),
+            }
+        };
+        match tokio::time::timeout(patience, behind).await {
+            Ok(Err(error)) if error::is_lost(&error) => {}
+            Ok(_) => self.0 = None,
+            Err(_) => {}
+        }
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.0.take().map(Object::take);
     }
 }

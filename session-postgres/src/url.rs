@@ -15,17 +15,20 @@ pub(crate) struct Url {
 }
 
 /// # Errors
-/// The URL is none of Postgres. No text of it stands in the error but the name of a key that it gives, which is
-/// never a part of a password: an `@` after the `?` is refused before.
+/// The URL is none of Postgres. No text of it stands in the error but the name of a key that it gives, and that only
+/// if it cannot be a part of a password: an `@` too many is refused before, and after `password=` no key is named.
 pub(crate) fn parse(url: &str) -> Result<Url, StoreError> {
     let rest = url
         .strip_prefix("postgres://")
         .or_else(|| url.strip_prefix("postgresql://"))
         .ok_or_else(|| invalid("the URL does not begin with postgres:// or postgresql://"))?;
     let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
-    if query.contains('@') {
-        return Err(invalid("an @ stands after the ?: write special characters as %XX"));
+    if query.contains('@') || before.matches('@').count() > 1 {
+        return Err(invalid(
+            "an @ stands elsewhere than before the host: write special characters as %XX",
+        ));
     }
+    let with_password = query.split('&').any(|pair| pair.starts_with("password="));
     let (mut schema, mut ca_file, mut names_server) = (None, None, false);
     let mut others = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -35,7 +38,7 @@ pub(crate) fn parse(url: &str) -> Result<Url, StoreError> {
             percent_decode_str(value)
                 .decode_utf8()
                 .map(std::borrow::Cow::into_owned)
-                .map_err(|_| invalid(format!("the value of {key} is not UTF-8")))
+                .map_err(|_| invalid(format!("the value of the option {key} is not UTF-8")))
         };
         match key {
             "schema" => schema = Some(decoded()?),
@@ -50,6 +53,12 @@ pub(crate) fn parse(url: &str) -> Result<Url, StoreError> {
     }
     let plain = format!("postgres://{before}?{}", others.join("&"));
     let mut config: Config = plain.parse().map_err(|error: tokio_postgres::Error| {
+        if with_password {
+            return invalid(
+                "the URL cannot be read: an option is not known, or not like that; special characters, & among \
+                 them, are written as %XX",
+            );
+        }
         // The source says which option, and nothing of what it was.
         let why = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
         invalid(format!("the URL cannot be read: {why}"))
@@ -92,6 +101,17 @@ mod tests {
     }
 
     #[test]
+    fn several_hosts_and_sockets_are_taken() {
+        let url = parse("postgres://a:p%40ss@h:1,i:2/d%40x?schema=%22x%22").unwrap();
+        assert_eq!(url.config.get_password(), Some(&b"p@ss"[..]));
+        assert_eq!(url.config.get_ports(), [1, 2]);
+        assert_eq!(url.config.get_dbname(), Some("d@x"));
+        assert_eq!(url.schema.as_deref(), Some("\"x\""));
+        assert_eq!(parse("postgres://a@%2Frun%2Fpg/d").unwrap().config.get_hosts().len(), 1);
+        assert_eq!(parse("postgres:///d?host=/run/pg").unwrap().config.get_hosts().len(), 1);
+    }
+
+    #[test]
     fn wrong_urls_name_what_is_wrong_and_no_password() {
         assert!(refusal("mysql://a:s3cret@h/d").contains("begin with postgres://"));
         assert!(refusal("postgres://a:s3cret@h:port/d").contains("port"));
@@ -100,5 +120,13 @@ mod tests {
         assert!(refusal("postgres://a:s3cret@h/d?connect_timeout").contains("no value"));
         assert!(refusal("postgres://a:what?s3cret=1@h/d").contains("%XX"));
         assert!(refusal("postgres://a:s3cret@h/d%ff").contains("cannot be read"));
+        assert!(refusal("postgres://a:what@s3cret@h/d").contains("%XX"));
+        assert!(refusal("postgres://a:what@x/s3cret@h/d").contains("%XX"));
+        assert!(refusal("postgres://h/d?password=what&s3cret=1").contains("an option"));
+        assert!(refusal("postgres://h/d?password=what&s3cret").contains("an option"));
+        assert!(refusal("postgres://h/d?password=what&s3cret=%ff").contains("an option"));
+        assert!(refusal("postgres://h/d?password=what&%ff=s3cret").contains("cannot be read"));
+        assert!(refusal("postgres://a:s3cret@h/d?schema=%ff").contains("schema"));
+        assert!(refusal("postgres://a:s3cret@h,i:70000/d").contains("port"));
     }
 }

@@ -25,7 +25,8 @@ pub(crate) struct Written {
 }
 
 /// # Errors
-/// A number is more than a bigint can hold, or there are more events than one transaction can count.
+/// A number is more than a bigint can hold, a text holds a NUL, or there are more events than one transaction can
+/// count.
 pub(crate) fn changes(realm: &str, changes: &[Change]) -> Result<Written, StoreError> {
     let events: usize = changes.iter().map(|change| change.events().len()).sum();
     if events > MOST_EVENTS {
@@ -45,13 +46,27 @@ pub(crate) fn changes(realm: &str, changes: &[Change]) -> Result<Written, StoreE
     locked.extend(&written);
     let all: Vec<Value> =
         changes.iter().map(|each| change(realm, each)).collect::<Result<_, _>>()?;
+    let all = Value::Array(all).to_string();
+    if holds_nul(&all) {
+        // The server would quote what stands around it.
+        return Err(StoreError::new(
+            StoreErrorKind::Invalid,
+            "a text holds a NUL, which Postgres cannot keep",
+        ));
+    }
     let owned = |keys: BTreeSet<&str>| keys.into_iter().map(str::to_owned).collect();
     Ok(Written {
         written_marks: owned(written),
         locked_marks: owned(locked),
         locked_sessions: ids.into_iter().map(rows::uuid).collect(),
-        changes: Value::Array(all).to_string(),
+        changes: all,
     })
+}
+
+/// Whether a text in some JSON holds a NUL: its escape, and not that of a backslash before the same letters.
+fn holds_nul(json: &str) -> bool {
+    json.match_indices("\\u0000")
+        .any(|(at, _)| json[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 0)
 }
 
 fn change(realm: &str, change: &Change) -> Result<Value, StoreError> {

@@ -89,6 +89,91 @@ fn dropped_calls_leave_no_transaction_open() {
     });
 }
 
+/// The server's processes for the connections of a program.
+async fn backends(program: &str) -> Vec<i32> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 ORDER BY pid";
+    let rows = client().await.query(sql, &[&program]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+#[test]
+fn dropped_calls_cost_no_connection() {
+    let schema = Schema::new();
+    for pooler in [false, true] {
+        let program = format!("{} {pooler}", schema.name);
+        let url = common::with_option(
+            &common::server_url(),
+            &format!("application_name={}", program.replace(' ', "%20")),
+        );
+        let options = schema.options_of(&url).transaction_pooler(pooler);
+        let options = options.max_connections(NonZeroUsize::new(2).unwrap());
+        run(async {
+            let store = PostgresStore::open_with(&options).await.unwrap();
+            let one =
+                || async { assert!(store.load(&realm(), record().id).await.unwrap().is_none()) };
+            let both = || async { tokio::join!(one(), one()) };
+            both().await;
+            let before = backends(&program).await;
+            assert_eq!(before.len(), 2);
+            for number in 0..200 {
+                let inserted = insert(&record());
+                Cut(Box::pin(store.commit(&realm(), &inserted)), 1 + number % 5).await;
+            }
+            both().await;
+            assert_eq!(backends(&program).await, before, "pooler: {pooler}");
+        });
+    }
+}
+
+#[test]
+fn a_connection_is_made_though_the_call_that_needs_it_is_dropped() {
+    let schema = Schema::new();
+    let url =
+        common::with_option(&common::server_url(), &format!("application_name={}", schema.name));
+    run(async {
+        let store = PostgresStore::open_with(&schema.options_of(&url)).await.unwrap();
+        let mut other = client().await;
+        let held = other.transaction().await.unwrap();
+        held.batch_execute(&schema.named("LOCK TABLE $S.sessions")).await.unwrap();
+        let (realm, id) = (realm(), record().id);
+        let mut waiting = store.load(&realm, id);
+        assert!(Cut(Box::pin(&mut waiting), 1).await.is_none(), "it has the one connection");
+        Cut(Box::pin(store.marks(&realm, None)), 1).await;
+        for _ in 0..1_000 {
+            if backends(&schema.name).await.len() == 2 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(backends(&schema.name).await.len(), 2, "the next call finds it");
+        held.rollback().await.unwrap();
+        assert!(waiting.await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_dropped_call_that_is_never_answered_costs_its_connection_alone() {
+    let schema = Schema::new();
+    let settings = "options=-c%20statement_timeout%3D0%20-c%20lock_timeout%3D0";
+    let url = common::with_option(&common::server_url(), settings);
+    let options = schema.options_of(&url).answer_timeout(Duration::from_millis(500));
+    run(async {
+        let store =
+            PostgresStore::open_with(&options.max_connections(NonZeroUsize::MIN)).await.unwrap();
+        store.load(&realm(), record().id).await.unwrap();
+        store.marks(&realm(), None).await.unwrap();
+        let mut other = client().await;
+        let held = other.transaction().await.unwrap();
+        held.batch_execute(&schema.named("LOCK TABLE $S.sessions")).await.unwrap();
+        let realm = realm();
+        let dropped = store.load(&realm, record().id);
+        assert!(tokio::time::timeout(Duration::from_millis(50), dropped).await.is_err());
+        // The one place in the pool is free again, though the server still has not answered.
+        store.marks(&realm, None).await.unwrap();
+        held.rollback().await.unwrap();
+    });
+}
+
 #[test]
 fn a_batch_that_is_full_of_conflicts_leaves_no_mark_behind() {
     let schema = Schema::new();
@@ -130,6 +215,19 @@ fn a_nul_is_refused_and_named() {
         let refused = refused.unwrap_err();
         assert_eq!(refused.kind(), StoreErrorKind::Invalid, "{refused}");
         assert!(refused.to_string().contains("NUL"), "{refused}");
+        let mut record = record();
+        record.client.device = Some("s3cret\0".into());
+        let data = EncodedData::from_stored(r#"{"a":"s3cret \\u0000"}"#);
+        let with_nul = change().insert(record.clone(), Some(data.clone()));
+        let refused = store.commit(&realm(), &with_nul).await.unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::Invalid, "{refused}");
+        assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
+        // The escape of one in JSON is none.
+        record.client.device = Some("\\u0000".into());
+        let change = change().insert(record.clone(), Some(data.clone()));
+        assert!(store.commit(&realm(), &change).await.unwrap().is_applied());
+        let stored = store.load(&realm(), record.id).await.unwrap().unwrap();
+        assert_eq!((stored.record, stored.data), (record, Some(data)));
     });
 }
 

@@ -10,9 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use common::{Schema, Shared, run, server_url};
-use session_core::StoreErrorKind;
+use common::{Schema, Shared, client, insert, realm, record, run, server_url};
 use session_core::conformance::CASES;
+use session_core::{SessionStore, StoreErrorKind};
 use session_postgres::PostgresStore;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
@@ -27,11 +27,11 @@ struct Pooler {
 
 impl Pooler {
     /// Three connections to the server, for however many to the pooler.
-    fn start() -> Self {
+    fn start(more_settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settings = directory.path().join("pgbouncer.ini");
-        fs::write(&settings, settings_for(port)).unwrap();
+        fs::write(&settings, settings_for(port) + more_settings).unwrap();
         let mut command = Command::new("pgbouncer");
         // It refuses to run as root.
         if is_root() {
@@ -107,7 +107,7 @@ fn readable_by_all(path: &Path) {
 
 #[test]
 fn every_case_passes_through_a_transaction_pooler() {
-    let pooler = Pooler::start();
+    let pooler = Pooler::start("");
     let schema = Schema::new();
 
     // Told nothing of the pooler, a store asks for settings that it refuses.
@@ -130,4 +130,25 @@ fn every_case_passes_through_a_transaction_pooler() {
         }
     });
     assert!(next().is_none());
+}
+
+#[test]
+fn a_write_that_the_pooler_gives_up_is_unknown() {
+    let pooler = Pooler::start("query_timeout = 1\n");
+    let schema = Schema::new();
+    let options = schema.options_of(&pooler.url).transaction_pooler(true);
+    let store = run(PostgresStore::open_with(&options)).unwrap();
+    run(async {
+        let mut other = client().await;
+        let held = other.transaction().await.unwrap();
+        // Against writers alone: this has no number of a transaction, which readers of events would wait for.
+        let lock = schema.named("LOCK TABLE $S.sessions IN EXCLUSIVE MODE");
+        held.batch_execute(&lock).await.unwrap();
+        let change = insert(&record());
+        let error = store.commit(&realm(), &change).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::OutcomeUnknown, "{error}");
+        assert!(store.load(&realm(), record().id).await.unwrap().is_none(), "it goes on");
+        held.rollback().await.unwrap();
+        assert!(store.commit(&realm(), &change).await.unwrap().is_applied());
+    });
 }

@@ -4,7 +4,6 @@ use session_core::{StoreError, StoreErrorKind};
 
 use crate::digest::{self, Tip};
 use crate::error::{self, Fault};
-use crate::files::sync_directory;
 use crate::flush;
 use crate::keys;
 use crate::open;
@@ -46,7 +45,8 @@ pub(crate) fn copy(view: View<'_>, to: &SledOptions) -> Result<u64, StoreError> 
     opened.db.flush().map_err(|error| error::sled(path, error))?;
     let mut files = opened.files;
     files.sync().map_err(|error| failed(error.into()))?;
-    flush::close(opened.db);
-    sync_directory(path).map_err(|error| failed(error.into()))?;
+    if flush::close(opened.db) {
+        files.end(tip).map_err(|error| failed(error.into()))?;
+    }
     Ok(copied)
 }

@@ -1,8 +1,9 @@
 //! Opening a directory: whose it is, and whether it may be used.
 
-use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -14,23 +15,41 @@ use crate::error::{self, Fault, guarded};
 use crate::files::{self, Files};
 use crate::flush;
 use crate::migrate;
-use crate::options::SledOptions;
+use crate::noted::LogFile;
+use crate::options::{SledOptions, Verify};
+use crate::reserve::Reserve;
+use crate::undo;
 use crate::view::{View, Writes};
 
 /// An open database, and the files beside it.
 pub(crate) struct Opened {
     pub(crate) db: Db,
     pub(crate) files: Files,
+    /// Whether it is known to have everything, and not only believed.
+    pub(crate) sound: bool,
 }
 
 /// Opens a directory, and finds out whether it has all that was acknowledged.
 pub(crate) fn open(options: &SledOptions) -> Result<Opened, StoreError> {
     let path = &options.path;
     check_path(options)?;
-    let lock = lock(path)?;
+    let lock = Arc::new(lock(path)?);
+    match open_once(options, &lock) {
+        // The process may have ended because its disk was full.
+        Err(error) if error.kind() == StoreErrorKind::StorageFull && Reserve::new(path).spend() => {
+            open_once(options, &lock)
+        }
+        opened => opened,
+    }
+}
+
+fn open_once(options: &SledOptions, lock: &Arc<File>) -> Result<Opened, StoreError> {
+    let path = &options.path;
+    // Before sled writes to it.
+    let log = log_file(path).map_err(|error| refused(path, error))?;
     let db = database(options)?;
-    match look_at(options, &db, lock) {
-        Ok(files) => Ok(Opened { db, files }),
+    match look_at(options, &db, Arc::clone(lock), log) {
+        Ok((files, sound)) => Ok(Opened { db, files, sound }),
         Err(error) => {
             flush::close(db);
             Err(error)
@@ -38,44 +57,84 @@ pub(crate) fn open(options: &SledOptions) -> Result<Opened, StoreError> {
     }
 }
 
-/// Whether a database is ours and whole.
-fn look_at(options: &SledOptions, db: &Db, lock: File) -> Result<Files, StoreError> {
-    let path = &options.path;
-    guarded(|| Ok(migrate::migrate(path, db)?)).map_err(|fault| fault.tell(path))?;
-    let mut files = Files::open(path, options.durability, lock)
-        .map_err(|error| Fault::from(error).tell(path))?;
-    complete(options, db, files.noted().unwrap_or(0))?;
-    Ok(files)
+/// sled's log. It and the directory of what is too large for it are made for their owner alone if they are not
+/// there: sled would let everybody read them.
+fn log_file(path: &Path) -> io::Result<LogFile> {
+    let log = path.join(files::LOG);
+    drop(files::private().open(&log)?);
+    match private_directory().create(path.join(files::BLOBS)) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    LogFile::of(&log)
 }
 
-/// Refuses a database that lacks what was acknowledged.
-fn complete(options: &SledOptions, db: &Db, noted: u64) -> Result<(), StoreError> {
+fn private_directory() -> fs::DirBuilder {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+/// Whether a database is ours and whole.
+fn look_at(
+    options: &SledOptions,
+    db: &Db,
+    lock: Arc<File>,
+    log: LogFile,
+) -> Result<(Files, bool), StoreError> {
     let path = &options.path;
+    guarded(|| Ok(migrate::migrate(path, db)?)).map_err(|fault| fault.tell(path))?;
+    guarded(|| undo::take_back(path, db)).map_err(|fault| fault.tell(path))?;
+    let failed = |error| Fault::from(error).tell(path);
+    let mut files = Files::open(path, options.durability, lock).map_err(failed)?;
+    let noted = files.noted()?;
     let nothing = Writes::new();
     let view = View { tree: db, over: &nothing };
     let tip = guarded(|| Tip::of(view)).map_err(|fault| fault.tell(path))?;
-    if noted > tip.number {
-        return Err(error::at(
-            StoreErrorKind::Corrupt,
-            path,
-            format_args!(
-                "the end of its log is damaged: the last {} of {noted} groups of writes are missing; restore \
-                 it from a copy, or remove the file `{}` in it to go on without them",
-                noted - tip.number,
-                files::COMMITTED,
-            ),
-        ));
+    check_end(path, noted.batch, tip)?;
+    let closed = noted.is_closed(tip, log);
+    let look = match options.verify {
+        Verify::Always => true,
+        Verify::Unclean => !closed,
+        Verify::Never => false,
+    };
+    if look {
+        check_sum(path, view, tip)?;
     }
-    if options.verify && guarded(|| digest::sum(view)).map_err(|fault| fault.tell(path))? != tip.sum
-    {
-        return Err(error::at(
-            StoreErrorKind::Corrupt,
-            path,
-            "its log is damaged, and something of it is missing; restore it from a copy, or make a copy of what \
-             is left: open it with `SledOptions::verify(false)`, and use `SledStore::copy_to`",
-        ));
+    files.begin(tip).map_err(failed)?;
+    undo::forget(path);
+    Ok((files, look || closed))
+}
+
+/// Refuses a database whose last batches are not there.
+fn check_end(path: &Path, noted: u64, tip: Tip) -> Result<(), StoreError> {
+    if noted <= tip.number {
+        return Ok(());
     }
-    Ok(())
+    Err(error::at(
+        StoreErrorKind::Corrupt,
+        path,
+        format_args!(
+            "the end of its log is damaged: the last {} of {noted} groups of writes are missing; restore it from \
+             a copy, or remove the file `{}` in it to go on without them",
+            noted - tip.number,
+            files::COMMITTED,
+        ),
+    ))
+}
+
+/// Reads everything, and refuses a database of which something is missing.
+pub(crate) fn check_sum(path: &Path, view: View<'_>, tip: Tip) -> Result<(), StoreError> {
+    if guarded(|| digest::sum(view)).map_err(|fault| fault.tell(path))? == tip.sum {
+        return Ok(());
+    }
+    Err(error::at(
+        StoreErrorKind::Corrupt,
+        path,
+        "its log is damaged, and something of it is missing; restore it from a copy, or make a copy of what is \
+         left: open it with `SledOptions::verify(Verify::Never)`, and use `SledStore::copy_to`",
+    ))
 }
 
 /// Opens the database in a directory whose lock is held.
@@ -139,9 +198,8 @@ fn tidy(path: &Path) -> io::Result<()> {
 }
 
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let file = options.open(path.join(files::LOCK)).map_err(|error| refused(path, error))?;
+    let file = files::private().open(path.join(files::LOCK));
+    let file = file.map_err(|error| refused(path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(in_use(path)),
@@ -180,17 +238,34 @@ fn check_path(options: &SledOptions) -> Result<(), StoreError> {
 /// sled would make its files between anything that is there.
 fn check_content(options: &SledOptions) -> Result<(), StoreError> {
     let path = &options.path;
-    let names = || -> io::Result<Vec<_>> {
-        fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
-    };
-    let names = names().map_err(|error| refused(path, error))?;
     let invalid = |what: &str| Err(error::at(StoreErrorKind::Invalid, path, what));
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(|error| refused(path, error))? {
+        let entry = entry.map_err(|error| refused(path, error))?;
+        let kind = entry.file_type().map_err(|error| refused(path, error))?;
+        if !kind.is_file() && !kind.is_dir() {
+            // What is written to it would go elsewhere.
+            let what = format!("`{}` in it is no file", entry.file_name().display());
+            return invalid(&format!("{what}, but a link or the like; remove that"));
+        }
+        names.push(entry.file_name());
+    }
     let has = |name: &str| names.iter().any(|known| known == name);
-    if has(files::LOG) && has("conf") {
+    if has(files::LOG) && has(CONF) {
         return Ok(());
     }
+    if has(files::COMMITTED) {
+        return Err(error::at(
+            StoreErrorKind::Corrupt,
+            path,
+            format_args!(
+                "the file `{}` or `{CONF}` in it is gone; restore it from a copy",
+                files::LOG
+            ),
+        ));
+    }
     // What a first opening leaves that was cut short.
-    let made = [files::LOCK, files::LOG, "conf", "blobs"];
+    let made = [files::LOCK, files::LOG, files::BLOBS, CONF];
     if !names.iter().all(|name| made.iter().any(|made| name == made)) {
         return invalid("this directory holds something else; give another path");
     }
@@ -199,6 +274,9 @@ fn check_content(options: &SledOptions) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+/// What sled keeps of its configuration.
+const CONF: &str = "conf";
 
 #[cfg(unix)]
 fn anybody_may_write(directory: &Metadata) -> bool {
@@ -211,10 +289,7 @@ fn anybody_may_write(_: &Metadata) -> bool {
 }
 
 fn create(path: &Path) -> Result<(), StoreError> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(path) {
+    match private_directory().create(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(refused(path, error)),

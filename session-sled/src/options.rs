@@ -19,7 +19,7 @@ pub struct SledOptions {
     pub(crate) cache: u64,
     pub(crate) queue: NonZeroUsize,
     pub(crate) min_free: u64,
-    pub(crate) verify: bool,
+    pub(crate) verify: Verify,
 }
 
 impl SledOptions {
@@ -32,7 +32,7 @@ impl SledOptions {
             cache: 64 << 20,
             queue: const { NonZeroUsize::new(4_096).unwrap() },
             min_free: 32 << 20,
-            verify: true,
+            verify: Verify::Unclean,
         }
     }
 
@@ -78,11 +78,10 @@ impl SledOptions {
         self
     }
 
-    /// Whether everything is read when the store is opened, to see that nothing is missing: where sled finds a
-    /// part of its log damaged, it goes on as if that had never been written, a revocation perhaps. Yes, unless
-    /// said otherwise: it takes some three seconds for a million keys, of which a session has six and an event four.
+    /// When everything is read while the store is opened, to see that nothing is missing. [`Verify::Unclean`]
+    /// unless said otherwise.
     #[must_use]
-    pub fn verify(mut self, verify: bool) -> Self {
+    pub fn verify(mut self, verify: Verify) -> Self {
         self.verify = verify;
         self
     }
@@ -91,6 +90,27 @@ impl SledOptions {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// When everything in a store is read and added up while it is opened: where sled finds a part of its log damaged,
+/// it goes on as if that had never been written, a revocation perhaps. It takes some three seconds for a million
+/// keys, of which a session has six and an event four.
+///
+/// ```
+/// assert_eq!(session_sled::Verify::default(), session_sled::Verify::Unclean);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Verify {
+    /// Whenever the store is opened.
+    Always,
+    /// Unless it was closed in good order, and nobody has written to its log since: after a crash, after an error
+    /// of the disk, and of files that were copied or restored. What the disk itself forgets while the store is
+    /// closed is not looked for.
+    #[default]
+    Unclean,
+    /// Never.
+    Never,
 }
 
 /// What a write survives once it is acknowledged. In either mode it survives the end of the process, also by

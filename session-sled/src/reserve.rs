@@ -1,12 +1,13 @@
 //! How much room there is, and a little that is held back for the worst.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use session_core::{StoreError, StoreErrorKind};
 
 use crate::error;
+use crate::files;
 use crate::options::SledOptions;
 
 /// What may be written with the room that there is.
@@ -64,7 +65,12 @@ impl Reserve {
 
     fn make(&self) -> io::Result<()> {
         let path = self.directory.join(RESERVE);
-        let mut file = File::create(&path)?;
+        // What is there is another size, or something else.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = files::private().create_new(true).open(&path)?;
         // Zeros would take no room where files are compressed.
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut block = Vec::with_capacity(1 << 16);

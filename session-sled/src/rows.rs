@@ -46,18 +46,28 @@ fn checksum(key: &[u8], rest: &[u8]) -> [u8; SUM] {
 pub(crate) struct StoredRecord {
     pub(crate) version: u64,
     pub(crate) change: ChangeId,
+    /// Whether it has data: if it says so, they have to be there; if not, nobody looks for them.
+    pub(crate) has_data: bool,
     /// The record, without touches; or why it cannot be read.
     pub(crate) record: Result<Record, StoreError>,
 }
 
 impl StoredRecord {
-    pub(crate) fn seal(key: &[u8], version: u64, change: ChangeId, record: &Record) -> Vec<u8> {
-        seal(key, &[&version.to_be_bytes(), change.as_bytes(), &record.encode()])
+    pub(crate) fn seal(
+        key: &[u8],
+        version: u64,
+        change: ChangeId,
+        has_data: bool,
+        record: &Record,
+    ) -> Vec<u8> {
+        let version = version.to_be_bytes();
+        seal(key, &[&version, change.as_bytes(), &[u8::from(has_data)], &record.encode()])
     }
 
     pub(crate) fn open(key: &[u8], id: SessionId, value: &[u8]) -> Result<Self, StoreError> {
         let mut fields = Fields(open(&format!("session {id}"), key, value)?);
         let (version, change) = (fields.number()?, fields.change()?);
+        let has_data = fields.take()? != [0];
         let record = Record::decode(fields.0).and_then(|record| {
             if record.id == id {
                 Ok(record)
@@ -65,7 +75,7 @@ impl StoredRecord {
                 Err(StoreError::corrupt(format!("session {id} says that it is {}", record.id)))
             }
         });
-        Ok(Self { version, change, record })
+        Ok(Self { version, change, has_data, record })
     }
 }
 
@@ -161,24 +171,41 @@ const PART: usize = 4_096;
 
 /// Data in parts. The first begins with the length of all.
 pub(crate) fn parts(data: &EncodedData) -> impl Iterator<Item = (u32, Vec<u8>)> {
-    let mut bytes = data.as_str().len().to_be_bytes().to_vec();
-    bytes.extend_from_slice(data.as_str().as_bytes());
+    let text = data.as_str().as_bytes();
+    let mut bytes = (text.len() as u64).to_be_bytes().to_vec();
+    bytes.extend_from_slice(text);
     let parts: Vec<Vec<u8>> = bytes.chunks(PART).map(<[u8]>::to_vec).collect();
     (0..).zip(parts)
 }
 
-/// Data of its parts, in their order.
-pub(crate) fn data_of(parts: &[u8]) -> Result<EncodedData, StoreError> {
-    const LENGTH: usize = size_of::<usize>();
-    let bad = || StoreError::corrupt("the data of a session are not whole");
-    let (length, text) = parts.split_first_chunk::<LENGTH>().ok_or_else(bad)?;
-    if usize::from_be_bytes(*length) != text.len() {
-        return Err(bad());
+/// The length of all data, and what the first part has of them.
+pub(crate) fn open_first_part<'a>(
+    key: &[u8],
+    value: &'a [u8],
+) -> Result<(usize, &'a [u8]), StoreError> {
+    let mut fields = Fields(open_part(key, value)?);
+    let length = usize::try_from(fields.number()?).map_err(|_| not_whole())?;
+    Ok((length, fields.0))
+}
+
+/// What a part has of the data.
+pub(crate) fn open_part<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], StoreError> {
+    open("the data of a session", key, value)
+}
+
+/// Data of all their parts.
+pub(crate) fn data_of(length: usize, text: Vec<u8>) -> Result<EncodedData, StoreError> {
+    if length != text.len() {
+        return Err(not_whole());
     }
-    let text = std::str::from_utf8(text).map_err(|error| {
-        StoreError::corrupt("the data of a session are no text").with_source(error)
+    let text = String::from_utf8(text).map_err(|error| {
+        StoreError::corrupt("the data of a session are no text").with_source(error.utf8_error())
     })?;
     Ok(EncodedData::from_stored(text))
+}
+
+pub(crate) fn not_whole() -> StoreError {
+    StoreError::corrupt("the data of a session are not whole")
 }
 
 /// An event as it is kept, but for its change.

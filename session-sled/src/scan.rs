@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
-use session_core::store::{BadRow, BelowEpoch, Cursor, ListQuery, Order, Row, Scan, Stored};
-use session_core::{EncodedData, MarkKey, Marks, Realm, SessionId, StoreError, Subject, Timestamp};
+use session_core::store::{BadRow, BelowEpoch, Cursor, ListQuery, Row, Scan, Stored};
+use session_core::{MarkKey, Marks, Realm, SessionId, StoreError, Subject, Timestamp};
 
 use crate::error::Fault;
 use crate::keys::{self, Keys, Kind};
 use crate::known::{self, Found, Known, MarkReader};
-use crate::rows;
 use crate::view::View;
+
+/// How many sessions an answer leaves out before it ends: until it does, nobody may write.
+const STRETCH: usize = 1_000;
 
 /// A session by its id.
 pub(crate) fn load(view: View<'_>, realm: &Realm, id: SessionId) -> Result<Option<Stored>, Fault> {
@@ -21,19 +23,8 @@ pub(crate) fn load(view: View<'_>, realm: &Realm, id: SessionId) -> Result<Optio
         Found::Session(known) => known,
     };
     let marks = MarkReader::new(view, &keys).of(&known.record)?;
-    let data = data(view, &keys, id)?;
+    let data = known.has_data.then(|| known::data(view, &keys, id)).transpose()?;
     Ok(Some(Stored { record: known.record, version: known.version, data, marks }))
-}
-
-fn data(view: View<'_>, keys: &Keys, id: SessionId) -> Result<Option<EncodedData>, Fault> {
-    let mut parts = Vec::new();
-    let mut any = false;
-    for found in view.scan(keys.all_of_session(Kind::Data, id), Order::OldestFirst) {
-        let (key, value) = found?;
-        parts.extend_from_slice(rows::open("the data of a session", &key, &value)?);
-        any = true;
-    }
-    Ok(any.then(|| rows::data_of(&parts)).transpose()?)
 }
 
 /// The mark of a realm, and that of a subject.
@@ -129,9 +120,14 @@ pub(crate) fn below_epoch(
         if let Some(id) = after {
             range.start = keys::after(keys.unended(id));
         }
-        for key in view.keys(range) {
+        for (looked_at, key) in view.keys(range).enumerate() {
             let Some(id) = keys::id_at_end(&key?) else { continue };
             if page.read_below(id, &unsettled)? {
+                break;
+            }
+            // Those who have signed in since may be all there are.
+            if looked_at + 1 == STRETCH + page.scan.rows.len() {
+                page.scan.next = Some(cursor_of(id));
                 break;
             }
         }

@@ -16,8 +16,11 @@ use session_core::{
 
 use crate::error::Fault;
 use crate::events::{Reading, Stretch};
+use crate::flush::{Disk, Flusher, RealDisk};
+use crate::open::Opened;
 use crate::options::SledOptions;
 use crate::shared::Shared;
+use crate::transaction::Transactions;
 use crate::view::View;
 use crate::writer::{Done, Work, Writer};
 use crate::{copy, error, open, scan};
@@ -57,8 +60,8 @@ impl SledStore {
         Self::open_with(&SledOptions::new(path))
     }
 
-    /// Opens a directory. Blocks for some milliseconds, while sled reads what was written since it was opened last,
-    /// and while everything in it is read, unless [`SledOptions::verify`] says no.
+    /// Opens a directory. Blocks while sled reads what was written since it was opened last; and if it was not closed
+    /// in good order, while everything in it is read: see [`Verify`](crate::Verify).
     ///
     /// # Errors
     /// They name the directory and what to do:
@@ -69,9 +72,15 @@ impl SledStore {
     /// - [`Unavailable`](StoreErrorKind::Unavailable): another process has it open, or it cannot be read;
     /// - [`StorageFull`](StoreErrorKind::StorageFull): there is no room for it.
     pub fn open_with(options: &SledOptions) -> Result<Self, StoreError> {
-        let opened = open::open(options)?;
-        let shared = Arc::new(Shared::new(options, opened.db));
-        let writer = Writer::start(&shared, opened.files)?;
+        Self::open_on(options, Arc::new(RealDisk))
+    }
+
+    pub(crate) fn open_on(options: &SledOptions, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
+        let Opened { db, files, sound } = open::open(options)?;
+        let shared = Arc::new(Shared::new(options, db));
+        let flusher = Flusher::start(&options.path, files, disk)?;
+        let transactions = Transactions::new(&shared, flusher, sound)?;
+        let writer = Writer::start(&shared, transactions)?;
         Ok(Self { shared, writer, path: options.path.clone() })
     }
 

@@ -7,13 +7,13 @@ use sled::Db;
 
 use crate::digest::Tip;
 use crate::error::{self, Fault, guarded};
-use crate::files::Files;
 use crate::flush::{self, Failure, Flusher};
+use crate::options::Verify;
 use crate::reserve::{Reserve, no_room};
 use crate::shared::Shared;
 use crate::view::{self, Pending, View, Writes};
 use crate::writer::{Done, Job};
-use crate::{keys, migrate, open};
+use crate::{keys, migrate, open, undo};
 
 /// Carries out groups of writes, one after the other.
 pub(crate) struct Transactions {
@@ -26,6 +26,8 @@ pub(crate) struct Transactions {
     reserve: Reserve,
     /// Whether sled has met an error of the disk: from then on it may take no more writes.
     ailing: bool,
+    /// Whether nothing has gone wrong since the store was opened, and it was known to be whole then.
+    sound: bool,
 }
 
 /// What a batch was to write, and what stood there before.
@@ -47,13 +49,15 @@ enum Verdict {
 }
 
 impl Transactions {
-    pub(crate) fn new(shared: &Arc<Shared>, files: Files) -> Result<Self, StoreError> {
-        let path = &shared.options.path;
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        flusher: Flusher,
+        sound: bool,
+    ) -> Result<Self, StoreError> {
         let tip = shared.read(Tip::of).map_err(|failed| failed.error)?;
-        let flusher = Flusher::start(path, files)?;
-        let reserve = Reserve::new(path);
+        let reserve = Reserve::new(&shared.options.path);
         let shared = Arc::clone(shared);
-        Ok(Self { shared, flusher, tip, open_question: None, reserve, ailing: false })
+        Ok(Self { shared, flusher, tip, open_question: None, reserve, ailing: false, sound })
     }
 
     /// One batch and one flush for the whole group. A member that cannot be carried out fails alone, before
@@ -120,8 +124,13 @@ impl Transactions {
 
     /// Closes the database, for good.
     pub(crate) fn close(self) {
-        if let Some(db) = self.shared.change(|state| state.db.take()) {
-            flush::close(db);
+        let db = self.shared.change(|state| state.db.take());
+        let sound = db.is_some_and(flush::close) && self.sound;
+        if let Some(mut files) = self.flusher.stop()
+            && sound
+        {
+            // Without this note, everything is read when it is opened again.
+            let _ = files.end(self.tip);
         }
     }
 
@@ -180,6 +189,7 @@ impl Transactions {
         if self.failed(failure).kind() == StoreErrorKind::StorageFull {
             self.reserve.spend();
         }
+        undo::keep(&self.shared.options.path, &before);
         self.open_question = Some(Question { writes, before });
         match self.reopen() {
             // A sync that failed once may answer well the next time, with nothing on the disk.
@@ -210,6 +220,7 @@ impl Transactions {
 
     /// Closes the database, to be opened again, and returns what readers were shown instead of what is in it.
     fn shut(&mut self) -> Writes {
+        self.sound = false;
         let (db, before) = self.shared.change(|state| {
             state.tries += 1;
             (state.db.take(), std::mem::take(&mut state.before))
@@ -231,11 +242,15 @@ impl Transactions {
     }
 
     fn try_to_open(&mut self) -> Result<bool, StoreError> {
+        if self.flusher.hangs() {
+            return Err(self.failed(&Failure::Hangs));
+        }
         let db = open::database(&self.shared.options)?;
         match self.look_at(&db) {
             Ok((carried_out, tip)) => {
                 self.tip = tip;
                 self.open_question = None;
+                undo::forget(&self.shared.options.path);
                 self.ailing = false;
                 self.shared.change(|state| {
                     state.before.clear();
@@ -269,6 +284,9 @@ impl Transactions {
                 "it lacks what was acknowledged; restore it from a copy",
             ));
         }
+        if self.shared.options.verify != Verify::Never {
+            open::check_sum(&path, view, tip)?;
+        }
         self.flusher.flush(db, tip.number).map_err(|failure| self.failed(&failure))?;
         Ok((carried_out, tip))
     }
@@ -300,7 +318,7 @@ impl Transactions {
             Failure::Hangs => error::at(
                 StoreErrorKind::Unavailable,
                 path,
-                "sled does not come to an end with a write; restart the program",
+                "a write does not come to its end; check the disk, and restart the program if that does not help",
             ),
         }
     }

@@ -59,8 +59,10 @@ impl Write<'_, '_> {
         mark.change = self.change;
         if let Some(raise) = &write.raise {
             // The log only tells why. A raise has to win, so one that cannot be read is begun anew.
-            let mut log =
-                known::log(self.pending.view(), self.keys, &write.key).unwrap_or_default();
+            let mut log = match known::log(self.pending.view(), self.keys, &write.key) {
+                Err(fault) if fault.is_of_the_disk() => return Err(fault),
+                log => log.unwrap_or_default(),
+            };
             log.push(raise.clone());
             let key = self.keys.mark(Kind::Log, &write.key);
             let value = rows::seal_log(&key, &log)?;
@@ -99,7 +101,7 @@ impl Write<'_, '_> {
 
     pub(crate) fn insert(&mut self, insert: &Insert) {
         let record = &insert.record;
-        self.put_record(record, 1, self.change);
+        self.put_record(record, 1, self.change, insert.data.is_some());
         if let Some(subject) = &record.subject {
             self.pending.put(self.keys.of_subject(subject, record.id), &[]);
         }
@@ -128,7 +130,12 @@ impl Write<'_, '_> {
             self.unlink(&known.record);
             self.link(&record);
         }
-        self.put_record(&record, known.version.saturating_add(1), self.change);
+        let has_data = match &replacement.data {
+            DataWrite::Keep => known.has_data,
+            DataWrite::Set(_) => true,
+            DataWrite::Drop => false,
+        };
+        self.put_record(&record, known.version.saturating_add(1), self.change, has_data);
         match &replacement.data {
             DataWrite::Keep => {}
             DataWrite::Set(data) => {
@@ -149,7 +156,7 @@ impl Write<'_, '_> {
         self.unlink(&known.record);
         known.record.due_at = reschedule.due_at;
         self.link(&known.record);
-        self.put_record(&known.record, known.version, known.change);
+        self.put_record(&known.record, known.version, known.change, known.has_data);
         Ok(())
     }
 
@@ -180,9 +187,9 @@ impl Write<'_, '_> {
         Ok(())
     }
 
-    fn put_record(&mut self, record: &Record, version: u64, change: ChangeId) {
+    fn put_record(&mut self, record: &Record, version: u64, change: ChangeId, has_data: bool) {
         let key = self.keys.record(record.id);
-        let value = StoredRecord::seal(&key, version, change, record);
+        let value = StoredRecord::seal(&key, version, change, has_data, record);
         self.pending.put(key, value);
     }
 

@@ -11,7 +11,6 @@ use session_core::store::{Outcome, Purged, Touch, Touched};
 use session_core::{Change, DataWrite, Realm, StoreError, StoreErrorKind, Subject, Timestamp};
 
 use crate::error::{self, Fault};
-use crate::files::Files;
 use crate::reserve::Room;
 use crate::shared::Shared;
 use crate::transaction::Transactions;
@@ -36,10 +35,12 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(crate) fn start(shared: &Arc<Shared>, files: Files) -> Result<Self, StoreError> {
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        transactions: Transactions,
+    ) -> Result<Self, StoreError> {
         let (queue, jobs) = sync_channel(shared.options.queue.get());
         let path = shared.options.path.clone();
-        let transactions = Transactions::new(shared, files)?;
         let thread = thread::Builder::new()
             .name("session-sled".to_owned())
             .spawn(move || serve(&jobs, transactions))

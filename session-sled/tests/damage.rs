@@ -12,7 +12,7 @@ use std::path::Path;
 use common::{change, data, login, realm, record, record_of, revocation, subject};
 use session_core::store::{EventQuery, ListQuery};
 use session_core::{Record, SessionStore, StoreError, StoreErrorKind, Timestamp};
-use session_sled::{Durability, SledOptions, SledStore};
+use session_sled::{Durability, SledOptions, SledStore, Verify};
 
 /// The same bytes every time (xorshift64).
 struct Chance(u64);
@@ -125,7 +125,8 @@ fn fill(path: &Path) -> Vec<(Record, bool)> {
 
 /// Whether every answer was one; an error has to be one that says what is wrong.
 fn ask_everything(path: &Path, records: &[(Record, bool)], verify: bool) -> bool {
-    let options = SledOptions::new(path).durability(Durability::Normal).min_free(0).verify(verify);
+    let look = if verify { Verify::Always } else { Verify::Never };
+    let options = SledOptions::new(path).durability(Durability::Normal).min_free(0).verify(look);
     let store = match SledStore::open_with(&options) {
         Ok(store) => store,
         Err(error) => return sound::<()>(Err(error)).is_some(),

@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -94,7 +95,8 @@ fn child() {
     let Ok(disk) = std::env::var(DISK) else { return };
     let path = Path::new(&disk).join("sessions.sled");
     // Nothing is kept free, so that sled itself runs out of room.
-    let store = SledStore::open_with(&SledOptions::new(&path).min_free(0)).unwrap();
+    let options = SledOptions::new(&path).min_free(0);
+    let mut store = SledStore::open_with(&options).unwrap();
     let ballast = |number: u32| Path::new(&disk).join(format!("ballast {number}"));
     (0..ROUNDS).for_each(|number| fs::write(ballast(number), vec![7; 6 << 20]).unwrap());
     let mut acknowledged = Vec::new();
@@ -116,6 +118,16 @@ fn child() {
         let insert = change_of(&late);
         assert!(pollster::block_on(store.commit(&realm(), &insert)).unwrap().is_applied());
         acknowledged.push(late);
+        // And opened again, while something else has taken all that was left.
+        drop(store);
+        assert!(path.join("reserve").exists());
+        let crumbs = Path::new(&disk).join("crumbs");
+        let mut file = fs::File::create(&crumbs).unwrap();
+        while file.write_all(&[7; 1_024]).is_ok() {}
+        store = SledStore::open_with(&options).unwrap();
+        check(&store, &acknowledged);
+        drop(file);
+        fs::remove_file(&crumbs).unwrap();
         println!("round {round}: {} sessions", acknowledged.len());
     }
     drop(store);

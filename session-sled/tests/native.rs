@@ -11,9 +11,10 @@ use std::process::{Command, Stdio};
 use common::{change, event, insert, login, realm, record, record_of, revocation};
 use session_core::store::{EventQuery, Events, ListQuery, Outcome};
 use session_core::{
-    EventKind, Realm, Record, SessionStore, StoreError, StoreErrorKind, SystemRandom, Timestamp,
+    Actor, EventKind, MarkKey, MarkWrite, Raise, Realm, Reason, Record, SessionStore, StoreError,
+    StoreErrorKind, SystemRandom, Timestamp,
 };
-use session_sled::{Durability, SledOptions, SledStore};
+use session_sled::{Durability, SledOptions, SledStore, Verify};
 
 /// Opens what is not to be opened, and checks that the error names the directory.
 fn refused(path: &Path) -> StoreError {
@@ -157,10 +158,10 @@ fn a_gap_is_noticed() {
     sled::open(&path).unwrap().remove(&key).unwrap().unwrap();
     let error = refused(&path);
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
-    assert!(error.to_string().contains("verify(false)"), "{error}");
+    assert!(error.to_string().contains("Verify::Never"), "{error}");
     let copy = directory.path().join("copy");
     {
-        let store = SledStore::open_with(&SledOptions::new(&path).verify(false)).unwrap();
+        let store = SledStore::open_with(&SledOptions::new(&path).verify(Verify::Never)).unwrap();
         assert!(load(&store, &known).is_none());
         // Its indexes still name it.
         let scan = pollster::block_on(store.list(&realm(), &ListQuery::default(), None)).unwrap();
@@ -187,7 +188,7 @@ fn an_event_that_cannot_be_read_stands_where_it_was() {
     }
     let key = [&[7][..], b"default", b"E", &2_u64.to_be_bytes()].concat();
     sled::open(&path).unwrap().insert(key, "no event").unwrap();
-    let store = SledStore::open_with(&SledOptions::new(&path).verify(false)).unwrap();
+    let store = SledStore::open_with(&SledOptions::new(&path).verify(Verify::Never)).unwrap();
     for query in [
         EventQuery::default(),
         EventQuery { subject: alice.subject.clone(), ..EventQuery::default() },
@@ -369,4 +370,170 @@ fn nothing_but_the_hash_of_a_secret_is_in_the_files() {
     let text = token.expose();
     assert!(!file.windows(24).any(|window| window == &text.as_bytes()[text.len() - 24..]));
     assert!(file.windows(32).any(|window| window == record.secret.as_bytes()));
+}
+
+#[test]
+fn the_note_of_the_last_write_is_damaged_or_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions.sled");
+    let known = record();
+    insert(&SledStore::open(&path).unwrap(), &known);
+    let note = path.join("committed");
+    let mut bytes = fs::read(&note).unwrap();
+    bytes[3] ^= 1;
+    for damaged in [&bytes[..], &bytes[..5], b"a letter"] {
+        fs::write(&note, damaged).unwrap();
+        let error = refused(&path);
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+        assert!(error.to_string().contains("`committed`"), "{error}");
+    }
+    fs::remove_file(&note).unwrap();
+    assert_eq!(load(&SledStore::open(&path).unwrap(), &known).unwrap().record, known);
+}
+
+#[test]
+fn a_store_whose_log_is_gone_is_not_begun_anew() {
+    for gone in ["db", "conf"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sessions.sled");
+        insert(&SledStore::open(&path).unwrap(), &record());
+        fs::remove_file(path.join(gone)).unwrap();
+        let error = refused(&path);
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+        assert!(error.to_string().contains("is gone"), "{error}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn nothing_is_written_through_a_link() {
+    let directory = tempfile::tempdir().unwrap();
+    let victim = directory.path().join("victim");
+    fs::write(&victim, "Dear Sir or Madam").unwrap();
+    let path = directory.path().join("sessions.sled");
+    drop(SledStore::open(&path).unwrap());
+    for name in ["db", "committed", "lock", "reserve", "conf", "blobs", "snap.0.generating"] {
+        let (file, aside) = (path.join(name), directory.path().join("aside"));
+        let there = fs::rename(&file, &aside).is_ok();
+        std::os::unix::fs::symlink(&victim, &file).unwrap();
+        let error = refused(&path);
+        assert_eq!(error.kind(), StoreErrorKind::Invalid, "{name}: {error}");
+        assert!(error.to_string().contains(name), "{error}");
+        fs::remove_file(&file).unwrap();
+        if there {
+            fs::rename(&aside, &file).unwrap();
+        }
+        let store = SledStore::open(&path).unwrap();
+        insert(&store, &record());
+    }
+    assert_eq!(fs::read(&victim).unwrap(), b"Dear Sir or Madam");
+}
+
+#[test]
+#[cfg(unix)]
+fn files_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions.sled");
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let store = SledStore::open(&path).unwrap();
+    insert(&store, &record());
+    for name in ["db", "committed", "lock", "reserve", "blobs"] {
+        let mode = fs::metadata(path.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
+}
+
+#[test]
+fn data_that_are_gone_are_not_taken_for_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sessions.sled");
+    let (known, bare) = (record(), record());
+    {
+        let store = SledStore::open(&path).unwrap();
+        insert(&store, &known);
+        let inserted = change().insert(bare.clone(), None);
+        assert!(pollster::block_on(store.commit(&realm(), &inserted)).unwrap().is_applied());
+    }
+    let key = [&[7][..], b"default", b"D", known.id.as_bytes(), &[0; 4]].concat();
+    sled::open(&path).unwrap().remove(&key).unwrap().unwrap();
+    let store = SledStore::open_with(&SledOptions::new(&path).verify(Verify::Never)).unwrap();
+    let error = pollster::block_on(store.load(&realm(), known.id)).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+    assert_eq!(load(&store, &bare).unwrap().data, None);
+}
+
+#[test]
+fn a_look_for_what_a_mark_has_ended_holds_up_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SledStore::open(directory.path().join("sessions.sled")).unwrap();
+    let old = record();
+    insert(&store, &old);
+    let raise = Raise {
+        epoch: 1,
+        at: common::START,
+        reason: Reason::EveryoneRevoked,
+        actor: Actor::System,
+    };
+    let raised = change().mark(MarkWrite {
+        key: MarkKey::Realm,
+        expected: 0,
+        raise: Some(raise),
+        stamp: None,
+    });
+    assert!(pollster::block_on(store.commit(&realm(), &raised)).unwrap().is_applied());
+    let since = (0..1_500).map(|_| {
+        let mut record = record();
+        record.epochs.realm = 1;
+        change().insert(record, None)
+    });
+    let since: Vec<_> = since.collect();
+    for outcome in pollster::block_on(store.commit_each(&realm(), &since)).unwrap() {
+        assert!(outcome.is_applied());
+    }
+    let (limit, mut after, mut answers, mut found) = (10.try_into().unwrap(), None, 0, Vec::new());
+    loop {
+        let answer =
+            pollster::block_on(store.below_epoch(&realm(), after.as_ref(), limit)).unwrap();
+        found.extend(answer.scan.rows.into_iter().map(|row| row.unwrap().record.id));
+        answers += 1;
+        after = answer.scan.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((answers, found), (2, vec![old.id]));
+}
+
+#[test]
+fn of_two_that_open_a_store_at_once_one_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        // A new directory, and one that is there.
+        let path = directory.path().join(format!("{}.sled", round / 2));
+        let begin = std::sync::Barrier::new(3);
+        let end = std::sync::Barrier::new(3);
+        let won = std::thread::scope(|scope| {
+            let opens = || {
+                begin.wait();
+                let opened = SledStore::open(&path);
+                end.wait();
+                opened.map(drop).map_err(|error| error.to_string())
+            };
+            let threads = [(); 3].map(|()| scope.spawn(opens));
+            let won = |thread: std::thread::ScopedJoinHandle<'_, Result<(), String>>| match thread
+                .join()
+                .unwrap()
+            {
+                Ok(()) => 1,
+                Err(error) => {
+                    assert!(error.contains("another process has it open"), "{error}");
+                    0
+                }
+            };
+            threads.map(won).iter().sum::<u32>()
+        });
+        assert_eq!(won, 1, "round {round}");
+    }
 }

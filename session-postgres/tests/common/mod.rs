@@ -148,6 +148,39 @@ impl Drop for Role {
     }
 }
 
+/// A database of the test's own, which is gone when this is dropped.
+pub(crate) struct Database(pub(crate) String);
+
+impl Database {
+    /// Made with these options of `CREATE DATABASE`.
+    pub(crate) fn new(options: &str) -> Self {
+        let database = Self(Schema::new().name.clone());
+        let sql = format!("CREATE DATABASE {} {options}", database.0);
+        run(async { client().await.batch_execute(&sql).await }).unwrap();
+        database
+    }
+
+    /// The server's URL for this database.
+    pub(crate) fn url(&self) -> String {
+        let url = server_url();
+        let (before, query) = url.split_once('?').unwrap_or((&url, ""));
+        let (server, _) = before.rsplit_once('/').unwrap();
+        format!("{server}/{}?{query}", self.0)
+    }
+
+    /// Statements in it.
+    pub(crate) fn execute(&self, sql: &str) {
+        run(async { client_of(&self.url()).await.batch_execute(sql).await }).unwrap();
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.0);
+        run(async { client().await.batch_execute(&sql).await }).unwrap();
+    }
+}
+
 /// A connection of the test's own.
 pub(crate) async fn client() -> tokio_postgres::Client {
     client_of(&server_url()).await

@@ -99,7 +99,8 @@ fn more_writes_than_may_wait() {
 fn nobody_reads_what_is_not_durable() {
     let (_directory, store) = store();
     let known = record();
-    insert(&store, &known);
+    let inserted = change().insert(known.clone(), None);
+    assert!(pollster::block_on(store.commit(&realm(), &inserted)).unwrap().is_applied());
     let key = Keys::new(&realm()).record(known.id);
     let before = store.shared.change(|state| state.db.as_ref().unwrap().get(&key).unwrap());
     let end = revocation(&known);

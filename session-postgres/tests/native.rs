@@ -316,10 +316,10 @@ fn no_call_reads_more_than_it_answers() {
             schema.execute(&off);
         }
         schema.execute(
-            "INSERT INTO $S.sessions (realm, id, format, version, change_id, secret_hash, subject, class, \
+            "INSERT INTO $S.sessions (realm, id, format, version, change_id, secret_hash, generation, subject, class, \
                  realm_epoch, subject_epoch, created_at, due_at, next_slot, seen_at, \
                  ended_at, end_observed_at, end_reason, end_actor, purge_at) \
-             SELECT 'default', gen_random_uuid(), 1, 1, gen_random_uuid(), decode(repeat('07', 32), 'hex'), \
+             SELECT 'default', gen_random_uuid(), 1, 1, gen_random_uuid(), decode(repeat('07', 32), 'hex'), 0, \
                  's' || n % 2000, 'browser', 0, 0, n, n, 1, n, e.at, e.at, e.why, e.who, e.at \
              FROM generate_series(1, 20000) n, \
                  LATERAL (SELECT CASE n % 2 WHEN 0 THEN n END, CASE n % 2 WHEN 0 THEN 'signed_out' END, \

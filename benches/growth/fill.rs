@@ -1,6 +1,7 @@
 //! Many sessions at once: what their logins would have written, in big batches.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use session_engine::lifecycle::{self, Command};
 use session_engine::{
@@ -8,41 +9,59 @@ use session_engine::{
     Event, EventKind, Fence, Marks, Policy, Reason, Record, SessionStore, Sessions, Subject,
     SystemRandom, Timestamp,
 };
+use tokio::task::JoinSet;
 
 use crate::Failure;
 use crate::population::{ABSOLUTE, CHUNK, Fate, IDLE, Member, Population};
 
 /// Fills the store until it holds so many sessions. How many a second: none if there was nothing to do.
 pub(crate) async fn fill(
-    store: &dyn SessionStore,
+    store: &Arc<dyn SessionStore>,
     sessions: &Sessions,
     population: &mut Population,
     size: u64,
 ) -> Result<Option<f64>, Failure> {
     let (started, before) = (crate::figures::now(), population.size);
-    let mut filling = Filling::new(sessions)?;
-    while population.size < size {
-        // A subject's fences are counted within its chunk, so that a chunk is filled in one go.
-        if population.size.is_multiple_of(CHUNK) {
-            filling.fences.clear();
+    let mut lanes = JoinSet::new();
+    let mut chunks = (before / CHUNK..size / CHUNK).map(|chunk| chunk * CHUNK);
+    loop {
+        while lanes.len() < LANES
+            && let Some(from) = chunks.next()
+        {
+            lanes.spawn(fill_chunk(Arc::clone(store), sessions.clone(), from));
         }
-        let until = size.min(population.size + BATCH);
-        let changes = filling.changes(population.size..until)?;
-        let outcomes = store.commit_each(sessions.realm(), &changes).await?;
-        if let Some(conflict) = outcomes.iter().find(|outcome| !outcome.is_applied()) {
-            return Err(format!("the store is not empty: {conflict:?}").into());
-        }
-        population.size = until;
-        if until.is_multiple_of(CHUNK * 10) {
-            let rate = rate(until - before, started.elapsed().as_secs_f64());
-            eprintln!("  {until} sessions, {rate:.0} a second");
+        let Some(filled) = lanes.join_next().await else { break };
+        filled??;
+        population.size += CHUNK;
+        if population.size.is_multiple_of(CHUNK * 10) {
+            let rate = rate(population.size - before, started.elapsed().as_secs_f64());
+            eprintln!("  {} sessions, {rate:.0} a second", population.size);
         }
     }
     let filled = population.size - before;
     Ok((filled > 0).then(|| rate(filled, started.elapsed().as_secs_f64())))
 }
 
+/// Chunks have no subject in common, so that a server may take several at once.
+const LANES: usize = 4;
+
 const BATCH: u64 = 1_000;
+
+async fn fill_chunk(
+    store: Arc<dyn SessionStore>,
+    sessions: Sessions,
+    from: u64,
+) -> Result<(), Failure> {
+    let mut filling = Filling::new(&sessions)?;
+    for from in (from..from + CHUNK).step_by(usize::try_from(BATCH)?) {
+        let changes = filling.changes(from..from + BATCH)?;
+        let outcomes = store.commit_each(sessions.realm(), &changes).await?;
+        if let Some(conflict) = outcomes.iter().find(|outcome| !outcome.is_applied()) {
+            return Err(format!("the store is not empty: {conflict:?}").into());
+        }
+    }
+    Ok(())
+}
 
 fn rate(filled: u64, seconds: f64) -> f64 {
     filled as f64 / seconds
@@ -50,7 +69,7 @@ fn rate(filled: u64, seconds: f64) -> f64 {
 
 struct Filling<'a> {
     sessions: &'a Sessions,
-    policy: std::sync::Arc<Policy>,
+    policy: Arc<Policy>,
     class: ClassName,
     data: EncodedData,
     fences: HashMap<Subject, u64>,

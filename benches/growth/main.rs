@@ -82,7 +82,7 @@ async fn measure(options: &Options, url: &str) -> Result<(), Failure> {
     let mut population = Population::default();
     let mut figures = Figures::of(name, options.json.clone());
     for &size in &options.sizes {
-        let rate = fill::fill(&*store, &sessions, &mut population, size).await?;
+        let rate = fill::fill(&store, &sessions, &mut population, size).await?;
         footprint.settle().await?;
         let sync = footprint.sync()?;
         let each = Duration::from_secs_f64(options.seconds);

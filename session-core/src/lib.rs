@@ -53,6 +53,7 @@ mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod data;
+mod describe;
 mod end;
 mod engine;
 mod error;
@@ -81,6 +82,7 @@ pub use change::{
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use data::{ChangeSet, Data, DataError, DataLimits, EncodedData, JsonError};
+pub use describe::{Description, Deviation};
 pub use end::{Actor, End, Reason, ReasonCode};
 #[cfg(feature = "tracing")]
 pub use engine::Tracing;

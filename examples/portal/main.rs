@@ -36,6 +36,10 @@ async fn main() -> ExitCode {
 async fn serve(options: Options) -> Result<(), Failure> {
     let cookie = options.cookie()?;
     let policy = options.policy()?;
+    if options.describe {
+        write!(std::io::stdout().lock(), "{}", policy.describe())?;
+        return Ok(());
+    }
     let passwords = ["alice", "bob", "root"].map(|name| Ok((name, options.password(invent)?)));
     let passwords = passwords.into_iter().collect::<Result<Vec<_>, Failure>>()?;
     let accounts: Vec<Account<'_>> = passwords

@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// A TOML file with the limits of sessions; examples/portal/policy.toml shows every setting.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// Print the policy as a table, with its deviations from the standards, and end.
+    #[arg(long)]
+    pub(crate) describe: bool,
     /// One password for all three users, in place of invented ones. Others on this machine can read an
     /// option: better set the variable.
     #[arg(long, value_name = "PASSWORD", env = "PORTAL_PASSWORD", hide_env_values = true)]

@@ -166,6 +166,24 @@ fn it_serves_stops_and_goes_on(
 }
 
 #[test]
+fn the_policy_is_printed_as_a_table_for_an_auditor() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/portal/policy.toml");
+    let output =
+        command(directory.path()).args(["--describe", "--policy", policy]).output().unwrap();
+    assert!(output.status.success());
+    let table = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "| `browser` | 30m | 12h | 5m | 1m | every 1h, grace 30s | 10, then the least recently used ends |",
+        "| `finance` | 5m | 30m | 5m ago | 1 |",
+        "`remembered` is not of AAL2",
+    ] {
+        assert!(table.contains(part), "{part} in\n{table}");
+    }
+    assert!(directory.path().read_dir().unwrap().next().is_none(), "no store was opened");
+}
+
+#[test]
 fn without_options_it_writes_a_file_here() {
     let directory = tempfile::tempdir().unwrap();
     let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/portal/policy.toml");

@@ -1,5 +1,7 @@
 //! One request and its response: headers in, a session in between, headers out. No framework's types.
 
+mod proofs;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

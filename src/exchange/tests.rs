@@ -1,5 +1,7 @@
 //! A browser and its exchanges, without a server.
 
+mod secrets;
+
 use session_core::{ManualClock, MemoryStore};
 
 use super::*;
@@ -364,109 +366,5 @@ fn who_signs_out_everywhere_is_signed_out_here_too() {
         assert_eq!(here.cookie, None);
         let end = there.begin().ended().await.unwrap().unwrap();
         assert_eq!(end.reason, Reason::SignedOut);
-    });
-}
-
-/// Signed in, and the secret is due after an hour of use.
-async fn browser_whose_secret_is_due() -> (Browser, ManualClock) {
-    let (mut browser, clock) = browser();
-    browser.sign_in().await;
-    for _ in 0..3 {
-        browser.begin().session().await.unwrap().unwrap();
-        clock.advance(Duration::from_secs(20 * 60));
-    }
-    (browser, clock)
-}
-
-fn cookies(headers: &[(&'static str, String)]) -> usize {
-    headers.iter().filter(|(name, _)| *name == "set-cookie").count()
-}
-
-#[test]
-fn a_secret_that_is_due_is_replaced_by_two_responses_and_one_cookie() {
-    pollster::block_on(async {
-        let (mut browser, clock) = browser_whose_secret_is_due().await;
-        let before = browser.cookie.clone().unwrap();
-        let burst: Vec<Exchange> = (0..5).map(|_| browser.begin()).collect();
-        let mut sent = 0;
-        for exchange in &burst {
-            assert!(exchange.session().await.unwrap().is_some());
-            sent += cookies(&browser.end(exchange));
-        }
-        assert_eq!(sent, 1);
-        assert_ne!(browser.cookie.as_ref(), Some(&before));
-        let exchange = browser.begin();
-        assert!(exchange.session().await.unwrap().is_some());
-        assert_eq!(cookies(&browser.end(&exchange)), 0);
-
-        let after = browser.cookie.replace(before).unwrap();
-        let late = browser.begin();
-        assert!(late.session().await.unwrap().is_some(), "a request that was on its way");
-        assert_eq!(cookies(&late.finish()), 0, "takes nothing away");
-        clock.advance(Duration::from_secs(60));
-        let stolen = browser.begin();
-        assert_eq!(stolen.ended().await.unwrap().unwrap().reason, Reason::ReuseDetected);
-        assert_eq!(cookies(&stolen.finish()), 0);
-        browser.cookie = Some(after);
-        let end = browser.begin().ended().await.unwrap().unwrap();
-        assert_eq!(end.reason, Reason::ReuseDetected);
-    });
-}
-
-#[test]
-fn a_cookie_that_never_arrived_is_sent_again() {
-    pollster::block_on(async {
-        let (browser, clock) = browser_whose_secret_is_due().await;
-        let lost = browser.begin();
-        assert!(lost.session().await.unwrap().is_some());
-        let first = lost.finish();
-        clock.advance(Duration::from_secs(15));
-        let again = browser.begin();
-        assert!(again.session().await.unwrap().is_some());
-        assert_eq!(again.finish(), first);
-    });
-}
-
-#[test]
-fn who_can_send_no_cookie_brings_no_new_token() {
-    pollster::block_on(async {
-        let (mut browser, _) = browser_whose_secret_is_due().await;
-        let websocket = browser.begin();
-        websocket.keep_token();
-        assert!(websocket.session().await.unwrap().is_some());
-        assert_eq!(cookies(&websocket.finish()), 0);
-        let late = browser.begin();
-        let _ = late.finish();
-        assert!(late.session().await.unwrap().is_some(), "asked after the headers were sent");
-        let next = browser.begin();
-        assert!(next.session().await.unwrap().is_some());
-        assert_eq!(cookies(&browser.end(&next)), 1, "it is left to a request that can");
-    });
-}
-
-#[test]
-fn a_new_token_that_another_request_has_made_stale_is_not_sent() {
-    pollster::block_on(async {
-        let (mut browser, _) = browser_whose_secret_is_due().await;
-        let slow = browser.begin();
-        assert!(slow.session().await.unwrap().is_some());
-        let quick = browser.begin();
-        assert!(quick.rotate().await.unwrap());
-        browser.end(&quick);
-        let answer = slow.edit(&ChangeSet::new().set("k", 1).unwrap()).await.unwrap();
-        assert_eq!(answer, Answer::Absent);
-        assert_eq!(cookies(&browser.end(&slow)), 0);
-        assert!(browser.begin().session().await.unwrap().is_some());
-    });
-}
-
-#[test]
-fn who_signs_out_when_his_secret_is_due_is_out() {
-    pollster::block_on(async {
-        let (mut browser, _) = browser_whose_secret_is_due().await;
-        let exchange = browser.begin();
-        exchange.sign_out().await.unwrap();
-        browser.end(&exchange);
-        assert_eq!(browser.cookie, None);
     });
 }

@@ -90,3 +90,6 @@ fn classify(error: &sled::Error) -> (StoreErrorKind, &'static str) {
         _ => (Unavailable, "sled failed; open the store again"),
     }
 }
+
+/// What is said while it cannot be opened again.
+pub(crate) const NOT_YET: &str = "it was closed after an error, and cannot be opened again yet";

@@ -148,6 +148,7 @@ mod error;
 mod events;
 mod files;
 mod flush;
+mod job;
 mod keys;
 mod known;
 mod migrate;

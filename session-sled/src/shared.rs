@@ -7,7 +7,6 @@ use sled::Db;
 
 use crate::error::{self, Fault, guarded};
 use crate::options::SledOptions;
-use crate::transaction::NOT_YET;
 use crate::view::{View, Writes};
 
 /// The database, and what readers still have to see in the place of what is in it.
@@ -51,7 +50,7 @@ impl Shared {
         // A panic elsewhere has left a whole state: it is only ever replaced.
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let Some(db) = &state.db else {
-            let error = error::at(StoreErrorKind::Unavailable, path, NOT_YET);
+            let error = error::at(StoreErrorKind::Unavailable, path, error::NOT_YET);
             return Err(Failed { error, mend: Some(state.tries) });
         };
         let view = View { tree: db, over: &state.before };

@@ -17,12 +17,13 @@ use session_core::{
 use crate::error::Fault;
 use crate::events::{Reading, Stretch};
 use crate::flush::{Disk, Flusher, RealDisk};
+use crate::job::{Done, Work};
 use crate::open::Opened;
 use crate::options::SledOptions;
 use crate::shared::Shared;
 use crate::transaction::Transactions;
 use crate::view::View;
-use crate::writer::{Done, Work, Writer};
+use crate::writer::Writer;
 use crate::{copy, error, open, scan};
 
 /// Keeps sessions in a sled database.

@@ -8,11 +8,11 @@ use sled::Db;
 use crate::digest::Tip;
 use crate::error::{self, Fault, guarded};
 use crate::flush::{self, Failure, Flusher};
+use crate::job::{Done, Job};
 use crate::options::Verify;
 use crate::reserve::{Reserve, no_room};
 use crate::shared::Shared;
 use crate::view::{self, Pending, View, Writes};
-use crate::writer::{Done, Job};
 use crate::{keys, migrate, open, undo};
 
 /// Carries out groups of writes, one after the other.
@@ -292,11 +292,12 @@ impl Transactions {
     }
 
     fn closed(&self, why: &Arc<StoreError>) -> StoreError {
-        error::at(why.kind(), &self.shared.options.path, NOT_YET).with_source(Arc::clone(why))
+        error::at(why.kind(), &self.shared.options.path, error::NOT_YET)
+            .with_source(Arc::clone(why))
     }
 
     fn not_yet(&self) -> StoreError {
-        error::at(StoreErrorKind::Unavailable, &self.shared.options.path, NOT_YET)
+        error::at(StoreErrorKind::Unavailable, &self.shared.options.path, error::NOT_YET)
     }
 
     fn unknown(&self) -> StoreError {
@@ -323,9 +324,6 @@ impl Transactions {
         }
     }
 }
-
-/// What is said while it cannot be opened again.
-pub(crate) const NOT_YET: &str = "it was closed after an error, and cannot be opened again yet";
 
 impl Question {
     /// Whether the batch was carried out. If only a part of it was, that is taken back.

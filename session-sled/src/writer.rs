@@ -1,21 +1,17 @@
 //! The one thread that writes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use futures_channel::oneshot;
-use session_core::store::{Outcome, Purged, Touch, Touched};
-use session_core::{Change, DataWrite, Realm, StoreError, StoreErrorKind, Subject, Timestamp};
+use session_core::{Realm, StoreError, StoreErrorKind};
 
-use crate::error::{self, Fault};
-use crate::reserve::Room;
+use crate::error;
+use crate::job::{Done, Job, Work};
 use crate::shared::Shared;
 use crate::transaction::Transactions;
-use crate::view::Pending;
-use crate::{commit, purge};
 
 /// The most writes of one batch: enough to share a sync of the disk, few enough that no reader waits long until
 /// it is applied.
@@ -54,7 +50,7 @@ impl Writer {
     /// Hands a write over and waits for its answer.
     pub(crate) async fn write(&self, realm: &Realm, work: Work) -> Result<Done, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let job = Job { realm: realm.clone(), work, reply };
+        let job = Job::new(realm, work, reply);
         let at = |kind, what| Err(error::at(kind, &self.path, what));
         match self.queue.as_ref().map(|queue| queue.try_send(job)) {
             Some(Ok(())) => {}
@@ -85,98 +81,6 @@ impl Drop for Writer {
             // If it panicked, whoever waited has been told.
             let _ = thread.join();
         }
-    }
-}
-
-/// A write.
-pub(crate) enum Work {
-    Commit(Vec<Change>),
-    Touch(Vec<Touch>),
-    Purge {
-        now: Timestamp,
-        limit: std::num::NonZeroUsize,
-    },
-    Erase {
-        subject: Subject,
-        limit: std::num::NonZeroUsize,
-    },
-    /// Opens the database again, unless that has been tried since.
-    Mend {
-        tries: u64,
-    },
-}
-
-/// What became of it, in the same order.
-pub(crate) enum Done {
-    Commit(Vec<Outcome>),
-    Touch(Vec<Touched>),
-    Purge(Purged),
-    Mend,
-}
-
-pub(crate) struct Job {
-    realm: Realm,
-    work: Work,
-    reply: oneshot::Sender<Result<Done, StoreError>>,
-}
-
-impl Job {
-    /// Works out what it writes.
-    pub(crate) fn run(&self, pending: &mut Pending<'_>) -> Result<Done, Fault> {
-        let realm = &self.realm;
-        Ok(match &self.work {
-            Work::Commit(changes) => Done::Commit(
-                changes
-                    .iter()
-                    .map(|change| commit::commit(pending, realm, change))
-                    .collect::<Result<_, _>>()?,
-            ),
-            Work::Touch(touches) => Done::Touch(
-                touches
-                    .iter()
-                    .map(|touch| commit::touch(pending, realm, touch))
-                    .collect::<Result<_, _>>()?,
-            ),
-            Work::Purge { now, limit } => Done::Purge(purge::purge(pending, realm, *now, *limit)?),
-            Work::Erase { subject, limit } => {
-                Done::Purge(purge::erase(pending, realm, subject, *limit)?)
-            }
-            Work::Mend { .. } => Done::Mend,
-        })
-    }
-
-    /// Whether it has to be durable before it is answered.
-    pub(crate) fn is_durable(&self) -> bool {
-        !matches!(self.work, Work::Touch(_) | Work::Mend { .. })
-    }
-
-    /// If it asks for the database to be opened again: how often that had been tried when it was asked.
-    pub(crate) fn mends(&self) -> Option<u64> {
-        match self.work {
-            Work::Mend { tries } => Some(tries),
-            _ => None,
-        }
-    }
-
-    /// How much room there has to be for it.
-    pub(crate) fn needs(&self) -> Room {
-        let changes = match &self.work {
-            Work::Commit(changes) => changes,
-            Work::Touch(_) | Work::Purge { .. } | Work::Erase { .. } => return Room::Little,
-            Work::Mend { .. } => return Room::None,
-        };
-        let grows = changes.iter().any(|change| {
-            let sets = |data: &DataWrite| matches!(data, DataWrite::Set(_));
-            !change.inserts().is_empty()
-                || change.replacements().iter().any(|replacement| sets(&replacement.data))
-        });
-        if grows { Room::Enough } else { Room::Little }
-    }
-
-    pub(crate) fn answer(self, done: Result<Done, StoreError>) {
-        // Nobody waits any more, or whoever is woken panics: that is no reason to undo the write, nor to leave
-        // others without their answer.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.reply.send(done)));
     }
 }
 

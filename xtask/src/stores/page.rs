@@ -175,9 +175,7 @@ application, without the server's.
 What reads costs a little more with each level of the indexes, and with what no longer fits in the store's own cache,
 and is read from the system's: 2 MB a connection in SQLite, 64 MiB in sled, 128 MB in a Postgres server as it comes.
 What writes costs more until no two sessions share a page.
-Two things are not flat. The memory store keeps no index of its events and unsettled marks: the events of a subject, and
-a sweep, look through all there is. And where the files are larger than the machine's memory, every store waits for its
-disk.
+One thing is not flat: where the files are larger than the machine's memory, every store waits for its disk.
 ";
 
 const AGAIN: &str = "

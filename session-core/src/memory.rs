@@ -6,6 +6,7 @@ mod world;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
@@ -111,26 +112,21 @@ impl SessionStore for MemoryStore {
     ) -> Result<Scan, StoreError> {
         let after = after.map(id_of).transpose()?;
         Ok(self.with_world(realm, |world| {
-            let wanted = |row: &&Row| query.with_ended || row.record.end.is_none();
-            let later = |id: &SessionId| after.is_none_or(|after| *id > after);
+            let from = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+            let room = query.limit.get().saturating_add(1);
             let mut rows: Vec<&Row> = match &query.subject {
                 None => world
                     .rows
-                    .values()
-                    .filter(|row| later(&row.record.id))
-                    .filter(wanted)
-                    .take(query.limit.get().saturating_add(1))
+                    .range(from)
+                    .map(|(_, row)| row)
+                    .filter(|row| query.with_ended || row.record.end.is_none())
+                    .take(room)
                     .collect(),
-                Some(subject) => world
-                    .subjects
-                    .get(subject)
-                    .into_iter()
-                    .flatten()
-                    .filter(|id| later(id))
-                    .map(|id| &world.rows[id])
-                    .filter(wanted)
-                    .take(query.limit.get().saturating_add(1))
-                    .collect(),
+                Some(subject) => {
+                    let of = if query.with_ended { &world.subjects } else { &world.unended };
+                    let ids = of.get(subject).into_iter().flat_map(|ids| ids.range(from));
+                    ids.map(|id| &world.rows[id]).take(room).collect()
+                }
             };
             let more = rows.len() > query.limit.get();
             rows.truncate(query.limit.get());
@@ -192,7 +188,7 @@ impl SessionStore for MemoryStore {
             } else {
                 let of_subjects = unsettled.iter().filter_map(|(key, _)| match key {
                     MarkKey::Realm => None,
-                    MarkKey::Subject(subject) => world.subjects.get(subject),
+                    MarkKey::Subject(subject) => world.unended.get(subject),
                 });
                 let ids: BTreeSet<&SessionId> = of_subjects.flatten().collect();
                 Box::new(ids.into_iter().map(|id| &world.rows[id]))

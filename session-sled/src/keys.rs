@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     EventsOfSubject = b't',
     /// `u` id: unended sessions.
     Unended = b'u',
+    /// `v` subject, id: unended sessions by subject, so that a login does not pay for those that have ended.
+    UnendedOfSubject = b'v',
     /// `w` mark: marks that are not settled.
     Unsettled = b'w',
 }
@@ -93,6 +95,10 @@ impl Keys {
 
     pub(crate) fn unended(&self, id: SessionId) -> Vec<u8> {
         self.key(Kind::Unended, &[id.as_bytes()])
+    }
+
+    pub(crate) fn unended_of_subject(&self, subject: &Subject, id: SessionId) -> Vec<u8> {
+        self.of(Kind::UnendedOfSubject, subject, id.as_bytes())
     }
 
     pub(crate) fn due(&self, due_at: Timestamp, id: SessionId) -> Vec<u8> {

@@ -47,9 +47,13 @@ pub(crate) fn list(
     let keys = Keys::new(realm);
     let after = after.map(id_of).transpose()?;
     let (mut range, first) = match (&query.subject, query.with_ended) {
-        (Some(subject), _) => (
+        (Some(subject), true) => (
             keys.all_of_subject(Kind::OfSubject, subject),
             after.map(|id| keys.of_subject(subject, id)),
+        ),
+        (Some(subject), false) => (
+            keys.all_of_subject(Kind::UnendedOfSubject, subject),
+            after.map(|id| keys.unended_of_subject(subject, id)),
         ),
         (None, true) => (keys.all(Kind::Record), after.map(|id| keys.record(id))),
         (None, false) => (keys.all(Kind::Unended), after.map(|id| keys.unended(id))),
@@ -60,11 +64,6 @@ pub(crate) fn list(
     let mut page = Page::new(view, &keys, query.limit);
     for key in view.keys(range) {
         let Some(id) = keys::id_at_end(&key?) else { continue };
-        let left_out =
-            query.subject.is_some() && !query.with_ended && !view.contains(&keys.unended(id))?;
-        if left_out {
-            continue;
-        }
         if page.is_full() {
             break;
         }
@@ -170,9 +169,9 @@ fn candidates(
     let mut first = BTreeSet::new();
     for (mark, _) in unsettled {
         let MarkKey::Subject(subject) = mark else { continue };
-        let mut range = keys.all_of_subject(Kind::OfSubject, subject);
+        let mut range = keys.all_of_subject(Kind::UnendedOfSubject, subject);
         if let Some(id) = after {
-            range.start = keys::after(keys.of_subject(subject, id));
+            range.start = keys::after(keys.unended_of_subject(subject, id));
         }
         for key in view.keys(range) {
             let Some(id) = keys::id_at_end(&key?) else { continue };
@@ -180,9 +179,8 @@ fn candidates(
             if full && first.last().is_some_and(|last| id > *last) {
                 break;
             }
-            if !view.contains(&keys.unended(id))?
-                || matches!(known::session(view, keys, id)?, Found::Session(known)
-                    if !is_below(&known.record, unsettled))
+            if matches!(known::session(view, keys, id)?, Found::Session(known)
+                if !is_below(&known.record, unsettled))
             {
                 continue;
             }

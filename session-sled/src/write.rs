@@ -206,6 +206,9 @@ impl Write<'_, '_> {
         match &record.end {
             None => {
                 self.pending.put(self.keys.unended(record.id), &[]);
+                if let Some(subject) = &record.subject {
+                    self.pending.put(self.keys.unended_of_subject(subject, record.id), &[]);
+                }
                 self.pending.put(self.keys.due(record.due_at, record.id), &[]);
             }
             Some(end) => {
@@ -220,6 +223,9 @@ impl Write<'_, '_> {
         match &record.end {
             None => {
                 self.pending.remove(self.keys.unended(record.id));
+                if let Some(subject) = &record.subject {
+                    self.pending.remove(self.keys.unended_of_subject(subject, record.id));
+                }
                 self.pending.remove(self.keys.due(record.due_at, record.id));
             }
             Some(end) => self.pending.remove(self.keys.tombstone(end.purge_at, record.id)),

@@ -43,7 +43,9 @@ CREATE TABLE sessions (
 
 CREATE UNIQUE INDEX sessions_by_id ON sessions (realm, id);
 CREATE INDEX sessions_unended ON sessions (realm, id) WHERE ended_at IS NULL;
-CREATE INDEX sessions_by_subject ON sessions (realm, subject, id, ended_at) WHERE subject IS NOT NULL;
+CREATE INDEX sessions_by_subject ON sessions (realm, subject, id) WHERE subject IS NOT NULL;
+CREATE INDEX sessions_by_subject_unended ON sessions (realm, subject, id)
+    WHERE subject IS NOT NULL AND ended_at IS NULL; -- a login does not pay for those that have ended
 CREATE INDEX sessions_due ON sessions (realm, due_at, id) WHERE ended_at IS NULL;
 CREATE INDEX sessions_to_purge ON sessions (realm, purge_at, id) WHERE ended_at IS NOT NULL;
 

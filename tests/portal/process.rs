@@ -7,7 +7,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::schema::Schema;
+use postgres_cluster::Schema;
+
+use crate::schema;
 use crate::stores::assert_nowhere;
 use crate::visitor::{Visitor, reason};
 
@@ -121,7 +123,7 @@ fn on_postgres_it_serves_stops_and_goes_on_where_it_stopped() {
         &store,
         "postgres://\u{2026}",
         |token, secrets| {
-            schema.assert_nowhere(&[token], secrets);
+            schema::assert_nowhere(&schema, &[token], secrets);
         },
     );
 }

@@ -21,6 +21,8 @@ use crate::{
 pub(super) struct World {
     pub(super) rows: BTreeMap<SessionId, Row>,
     pub(super) subjects: HashMap<Subject, BTreeSet<SessionId>>,
+    /// Of those, the sessions without an end: a login does not pay for the others.
+    pub(super) unended: HashMap<Subject, BTreeSet<SessionId>>,
     pub(super) due: BTreeSet<(Timestamp, SessionId)>,
     pub(super) tombstones: BTreeSet<(Timestamp, SessionId)>,
     pub(super) marks: BTreeMap<MarkKey, StoredMark>,
@@ -317,10 +319,10 @@ impl World {
         let Some(StoredEvent { event, .. }) = self.events.remove(&sequence) else { return };
         self.events_to_purge.remove(&(event.purge_at, sequence));
         if let Some(subject) = &event.subject {
-            forget_of(&mut self.events_of_subjects, subject, sequence);
+            forget_of(&mut self.events_of_subjects, subject, &sequence);
         }
         if let Some(session) = &event.session {
-            forget_of(&mut self.events_of_sessions, session, sequence);
+            forget_of(&mut self.events_of_sessions, session, &sequence);
         }
     }
 
@@ -359,6 +361,9 @@ impl World {
         };
         if let Some(subject) = &row.record.subject {
             self.subjects.entry(subject.clone()).or_default().insert(id);
+            if row.record.end.is_none() {
+                self.unended.entry(subject.clone()).or_default().insert(id);
+            }
         }
         self.rows.insert(id, row);
     }
@@ -370,20 +375,16 @@ impl World {
             None => self.due.remove(&(row.record.due_at, id)),
             Some(end) => self.tombstones.remove(&(end.purge_at, id)),
         };
-        if let Some(subject) = &row.record.subject
-            && let Some(ids) = self.subjects.get_mut(subject)
-        {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.subjects.remove(subject);
-            }
+        if let Some(subject) = &row.record.subject {
+            forget_of(&mut self.subjects, subject, &id);
+            forget_of(&mut self.unended, subject, &id);
         }
     }
 }
 
-fn forget_of<K: Eq + Hash>(of: &mut HashMap<K, BTreeSet<u64>>, key: &K, sequence: u64) {
+fn forget_of<K: Eq + Hash, V: Ord>(of: &mut HashMap<K, BTreeSet<V>>, key: &K, value: &V) {
     if let Some(known) = of.get_mut(key) {
-        known.remove(&sequence);
+        known.remove(value);
         if known.is_empty() {
             of.remove(key);
         }

@@ -30,6 +30,9 @@ pub(crate) fn check(store: &SledStore, realm: &Realm) -> usize {
                 }
                 match &session.record.end {
                     None => {
+                        if let Some(subject) = &session.record.subject {
+                            expected.insert(keys.unended_of_subject(subject, id));
+                        }
                         expected.insert(keys.unended(id));
                         expected.insert(keys.due(session.record.due_at, id));
                     }
@@ -61,6 +64,7 @@ pub(crate) fn check(store: &SledStore, realm: &Realm) -> usize {
             for kind in [
                 Kind::OfSubject,
                 Kind::Unended,
+                Kind::UnendedOfSubject,
                 Kind::Due,
                 Kind::Tombstones,
                 Kind::OldEvents,

@@ -8,10 +8,15 @@ mod account;
 mod cluster;
 mod error;
 mod programs;
+#[cfg(feature = "schema")]
+#[expect(clippy::unwrap_used, reason = "a test")]
+mod schema;
 
 pub use cluster::{Cluster, Mode, Options};
 pub use error::Error;
 pub use programs::Programs;
+#[cfg(feature = "schema")]
+pub use schema::Schema;
 
 /// The environment variable that names the server for tests.
 pub const VARIABLE: &str = "SESSION_TEST_POSTGRES";

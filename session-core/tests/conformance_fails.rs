@@ -92,6 +92,7 @@ fn a_case_that_is_written_is_listed() {
         ("engine", include_str!("../src/conformance/engine.rs")),
         ("events", include_str!("../src/conformance/events.rs")),
         ("isolation", include_str!("../src/conformance/isolation.rs")),
+        ("management", include_str!("../src/conformance/management.rs")),
         ("marks", include_str!("../src/conformance/marks.rs")),
         ("races", include_str!("../src/conformance/races.rs")),
         ("records", include_str!("../src/conformance/records.rs")),

@@ -134,6 +134,17 @@ macro_rules! __conformance_cases {
                 removals_keep_to_their_realm
                 subjects_are_compared_byte_for_byte
             }
+            management {
+                a_stricter_policy_acts_at_once_and_a_looser_one_on_new_sessions
+                groups_limit_by_the_strictest
+                one_at_a_time_tells_the_other_and_machines_evict_nobody
+                a_refused_login_is_told_and_ends_nothing
+                a_disabled_account_has_no_session_left
+                everyone_is_signed_out_by_one_change
+                a_changed_role_ends_sessions_for_its_own_reason
+                only_a_proof_is_recent_and_only_a_sign_in_moves_the_deadline
+                each_step_is_told_with_its_actor_and_its_instants
+            }
             marks {
                 an_unwritten_mark_is_zero
                 each_write_moves_the_version

@@ -41,6 +41,7 @@ pub mod data;
 pub mod engine;
 pub mod events;
 pub mod isolation;
+pub mod management;
 pub mod marks;
 pub mod races;
 pub mod records;

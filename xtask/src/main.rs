@@ -9,9 +9,11 @@ mod growth;
 mod hardware;
 mod machine;
 mod postgres;
+mod requirements;
 mod run;
 mod stores;
 mod suite;
+mod table;
 mod workspace;
 
 use std::process::ExitCode;
@@ -30,7 +32,9 @@ usage:
                                             sqlite, postgres or all; at ten thousand, a hundred thousand and
                                             a million sessions; for 5 seconds each at most
   cargo xtask stores [--check]              write the guide's page on the stores from what is counted now and
-                                            what faults and growth have left; or check that its facts hold";
+                                            what faults and growth have left; or check that its facts hold
+  cargo xtask requirements                  check that the guide's page on the requirements of the standards
+                                            names them all, and that the tests it names are there";
 
 /// Why a step failed, for a person to read.
 pub(crate) type Failure = Box<dyn std::error::Error>;
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         ["growth", ref options @ ..] => growth::command(options),
         ["stores"] => stores::write(),
         ["stores", "--check"] => stores::check(),
+        ["requirements"] => requirements::check(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

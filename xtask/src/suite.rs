@@ -7,7 +7,7 @@ use crate::browser::Browser;
 use crate::postgres::Postgres;
 use crate::run::{self, Steps};
 use crate::workspace::{Workspace, cargo, root};
-use crate::{Failure, deps, fuzz, machine};
+use crate::{Failure, deps, fuzz, machine, requirements};
 
 /// Runs every test; `quick` leaves out what needs a browser or a fuzzing build, and says so.
 pub(crate) fn run(quick: bool) -> Result<(), Failure> {
@@ -63,6 +63,7 @@ pub(crate) fn run(quick: bool) -> Result<(), Failure> {
         }
         run::show(tests.args(all))
     });
+    steps.step("tests that show requirements", requirements::check);
     steps.step("examples in the documentation", || {
         let mut tests = workspace.cargo();
         tell(&mut tests);

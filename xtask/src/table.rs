@@ -4,21 +4,21 @@ use std::fmt;
 
 /// A table. The first cell of a row names it.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(head: Vec<String>) -> Self {
+    pub(crate) fn new(head: Vec<String>) -> Self {
         Self { rows: vec![head] }
     }
 
-    pub(super) fn row(&mut self, cells: Vec<String>) {
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
     /// All tables of a text.
-    pub(super) fn all_of(text: &str) -> Vec<Self> {
+    pub(crate) fn all_of(text: &str) -> Vec<Self> {
         let mut tables: Vec<Self> = Vec::new();
         let mut inside = false;
         for line in text.lines() {
@@ -39,13 +39,22 @@ impl Table {
     }
 
     /// The cells of the row with this name, without the name.
-    pub(super) fn find(&self, name: &str) -> Option<&[String]> {
+    pub(crate) fn find(&self, name: &str) -> Option<&[String]> {
         let row = self.rows.iter().find(|row| row.first().is_some_and(|cell| cell == name))?;
         Some(&row[1..])
     }
 
+    /// The rows below the head: the name of each, and its other cells.
+    pub(crate) fn body(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.rows
+            .iter()
+            .skip(1)
+            .filter_map(|row| row.split_first())
+            .map(|(name, cells)| (name.as_str(), cells))
+    }
+
     /// Whether its first column has this name.
-    pub(super) fn is_of(&self, title: &str) -> bool {
+    pub(crate) fn is_of(&self, title: &str) -> bool {
         self.rows.first().and_then(|head| head.first()).is_some_and(|cell| cell == title)
     }
 }

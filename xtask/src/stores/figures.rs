@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::table::Table;
 use crate::Failure;
 use crate::growth::FIGURES;
+use crate::table::Table;
 
 /// The operations that are measured, in the order of the table.
 pub(super) const OPERATIONS: [&str; 8] = [

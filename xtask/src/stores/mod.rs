@@ -6,7 +6,6 @@ mod facts;
 mod faults;
 mod figures;
 mod page;
-mod table;
 
 use std::collections::BTreeMap;
 use std::fs;

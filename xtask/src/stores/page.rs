@@ -9,9 +9,9 @@ use super::counts::{self, Cost, Costs};
 use super::facts::FACTS;
 use super::faults::{FAULTS, Faults};
 use super::figures::{self, Figures};
-use super::table::Table;
 use crate::Failure;
 use crate::growth::STORES;
+use crate::table::Table;
 
 const TITLE: &str = "Store";
 /// Of the stores, as they are written.

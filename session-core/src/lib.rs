@@ -58,6 +58,7 @@ mod end;
 mod engine;
 mod error;
 mod event;
+mod event_line;
 mod issue;
 #[cfg(any(feature = "proptest", test))]
 pub mod laws;

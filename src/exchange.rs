@@ -470,7 +470,11 @@ pub fn status_code(error: &Error) -> u16 {
             StoreErrorKind::Corrupt | StoreErrorKind::Unsupported | StoreErrorKind::Invalid => 500,
             _ => 503,
         },
-        Error::Data(_) | Error::Answered | Error::UnknownClass(_) | Error::NotARevocation(_) => 500,
+        Error::Data(_)
+        | Error::Answered
+        | Error::UnknownClass(_)
+        | Error::NotARevocation(_)
+        | Error::SharedStore => 500,
         _ => 503,
     }
 }

@@ -16,7 +16,7 @@ use app::{Account, Users, app};
 use clap::Parser as _;
 use options::Options;
 use session_engine::exchange::Gate;
-use session_engine::{Random as _, Sessions, SystemRandom};
+use session_engine::{Actor, Error, Random as _, Reason, Sessions, SystemRandom};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -40,6 +40,26 @@ async fn serve(options: Options) -> Result<(), Failure> {
         write!(std::io::stdout().lock(), "{}", policy.describe())?;
         return Ok(());
     }
+    let store = session_engine::open(&options.store).await.map_err(|error| {
+        format!("the store {} cannot be opened: {}", options.store_in_words(), chain(&error))
+    })?;
+    let sessions = Sessions::new(store, policy);
+    if options.sign_out_everyone {
+        sessions.revoke_everyone(Reason::Restarted, Actor::System).await?;
+        writeln!(std::io::stdout().lock(), "everyone is signed out")?;
+        return Ok(());
+    }
+    if options.sign_out_on_restart {
+        sessions.end_all_of_last_run().await.map_err(|error| match error {
+            Error::SharedStore => {
+                let store = options.store_in_words();
+                format!(
+                    "{error}: cargo run --example portal -- --store {store} --sign-out-everyone"
+                )
+            }
+            error => chain(&error),
+        })?;
+    }
     let passwords = ["alice", "bob", "root"].map(|name| Ok((name, options.password(invent)?)));
     let passwords = passwords.into_iter().collect::<Result<Vec<_>, Failure>>()?;
     let accounts: Vec<Account<'_>> = passwords
@@ -47,10 +67,6 @@ async fn serve(options: Options) -> Result<(), Failure> {
         .map(|(name, password)| Account { name, password, is_administrator: *name == "root" })
         .collect();
     let users = Users::new(&accounts)?;
-    let store = session_engine::open(&options.store).await.map_err(|error| {
-        format!("the store {} cannot be opened: {}", options.store_in_words(), chain(&error))
-    })?;
-    let sessions = Sessions::new(store, policy);
     let app = app(Gate::new(sessions.clone(), cookie.clone()), users)?;
     let listener = TcpListener::bind(options.listen)
         .await

@@ -32,6 +32,12 @@ pub(crate) struct Options {
     /// Print the policy as a table, with its deviations from the standards, and end.
     #[arg(long)]
     pub(crate) describe: bool,
+    /// Sign everyone out before the first request. For stores that this process has for itself: memory: and sled://.
+    #[arg(long)]
+    pub(crate) sign_out_on_restart: bool,
+    /// Sign everyone out, and end: for stores that several processes share, which go on serving.
+    #[arg(long, conflicts_with = "sign_out_on_restart")]
+    pub(crate) sign_out_everyone: bool,
     /// One password for all three users, in place of invented ones. Others on this machine can read an
     /// option: better set the variable.
     #[arg(long, value_name = "PASSWORD", env = "PORTAL_PASSWORD", hide_env_values = true)]

@@ -272,4 +272,8 @@ impl SessionStore for MemoryStore {
         }
         Ok(erased)
     }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
 }

@@ -144,6 +144,9 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         subject: &Subject,
         limit: NonZeroUsize,
     ) -> Result<Purged, StoreError>;
+
+    /// Whether other processes may use the same sessions while this one does. Costs no I/O.
+    fn is_shared(&self) -> bool;
 }
 
 /// A session as a load finds it.

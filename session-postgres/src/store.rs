@@ -243,6 +243,10 @@ impl SessionStore for PostgresStore {
         let removed = self.remove(&self.statements.erase, &params).await?;
         Ok(purged(removed, limit))
     }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 fn purged((records, events): (usize, usize), limit: NonZeroUsize) -> Purged {

@@ -242,4 +242,8 @@ impl SessionStore for SledStore {
     ) -> Result<Purged, StoreError> {
         self.remove(realm, Work::Erase { subject: subject.clone(), limit }).await
     }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
 }

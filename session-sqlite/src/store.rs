@@ -201,4 +201,8 @@ impl SessionStore for SqliteStore {
     ) -> Result<Purged, StoreError> {
         self.remove(realm, Work::Erase { subject: subject.clone(), limit }).await
     }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
 }

@@ -149,4 +149,8 @@ impl SessionStore for Spy {
         self.asked("erase")?;
         self.inner.erase(realm, subject, limit).await
     }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
 }

@@ -168,6 +168,50 @@ fn it_serves_stops_and_goes_on(
 }
 
 #[test]
+fn a_restart_signs_everyone_out_if_it_is_asked_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = ["--store", "sled://sessions", "--password", "open sesame"];
+    let portal = Portal::start(directory.path(), &options);
+    let jar = signed_in(&portal).jar;
+    assert!(portal.stop().success());
+
+    let again = [&options[..], &["--sign-out-on-restart"]].concat();
+    let portal = Portal::start(directory.path(), &again);
+    let mut alice = Visitor::at(portal.said("url "));
+    alice.jar = jar;
+    assert_eq!(alice.get("/").status, 303);
+    assert_eq!(reason(&alice.get("/login")), Some("restarted"));
+    assert!(portal.stop().success());
+}
+
+#[test]
+fn one_command_signs_everyone_out_of_a_store_that_several_share() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = ["--store", "sqlite://shared.db", "--password", "open sesame"];
+    let portal = Portal::start(directory.path(), &options);
+    let mut alice = signed_in(&portal);
+    let refused =
+        command(directory.path()).args(options).arg("--sign-out-on-restart").output().unwrap();
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && error.contains("--sign-out-everyone"), "{error}");
+    assert_eq!(alice.get("/").status, 200, "another's restart ends nothing");
+
+    let done = command(directory.path()).args(options).arg("--sign-out-everyone").output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(alice.get("/").status, 303);
+    assert_eq!(reason(&alice.get("/login")), Some("restarted"));
+    assert!(portal.stop().success());
+}
+
+fn signed_in(portal: &Portal) -> Visitor {
+    let mut alice = Visitor::at(portal.said("url "));
+    alice.get("/login");
+    alice.post("/login", &[("username", "alice"), ("password", "open sesame")]);
+    assert_eq!(alice.get("/").status, 200);
+    alice
+}
+
+#[test]
 fn the_policy_is_printed_as_a_table_for_an_auditor() {
     let directory = tempfile::tempdir().unwrap();
     let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/portal/policy.toml");

@@ -208,4 +208,8 @@ impl SessionStore for Gate {
         self.pass().await;
         self.store.erase(realm, subject, limit).await
     }
+
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
 }

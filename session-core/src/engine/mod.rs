@@ -447,4 +447,11 @@ pub enum Error {
     /// changed.
     #[error("the answer has been sent: a new token would reach nobody")]
     Answered,
+    /// The store is shared with other processes, whose sessions are not for the restart of one of them to end.
+    /// Nothing was changed.
+    #[error(
+        "other processes may use these sessions too, and this one's restart must not end them: sign everyone out \
+         by a command of its own"
+    )]
+    SharedStore,
 }

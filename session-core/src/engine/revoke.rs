@@ -123,6 +123,24 @@ impl Sessions {
         self.raise(MarkKey::Realm, reason, actor).await
     }
 
+    /// Ends every session of the realm because the application has started again and keeps none over a restart: to be
+    /// called when it starts, before the first request. Sessions survive a restart otherwise, on every store that is
+    /// durable. Reads once, writes once.
+    ///
+    /// It is for a store that one process has for itself. Where several share one, the restart of one of them is no
+    /// reason to sign out the users of the others: let an operator's command call [`Sessions::revoke_everyone`] with
+    /// [`Reason::Restarted`] instead.
+    ///
+    /// # Errors
+    /// [`Error::SharedStore`] if [`SessionStore::is_shared`](crate::SessionStore::is_shared), and nothing was changed. The
+    /// store fails: sessions from before may still live, and the application must not start.
+    pub async fn end_all_of_last_run(&self) -> Result<(), Error> {
+        if self.store().is_shared() {
+            return Err(Error::SharedStore);
+        }
+        self.revoke_everyone(Reason::Restarted, Actor::System).await
+    }
+
     async fn raise(&self, key: MarkKey, reason: Reason, actor: Actor) -> Result<(), Error> {
         check(&reason)?;
         let policy = self.policy();

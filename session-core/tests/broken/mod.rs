@@ -427,4 +427,8 @@ impl SessionStore for Broken {
         }
         Ok(erased)
     }
+
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
 }

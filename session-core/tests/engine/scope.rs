@@ -145,6 +145,18 @@ fn how_recent_a_sign_in_is_is_asked_for_any_age_and_level() {
 }
 
 #[test]
+fn a_slow_clock_makes_no_old_proof_recent() {
+    let world = world();
+    let (token, _) = world.active("alice", "browser");
+    world.clock.set(START + minutes(10));
+    let session = world.live(&token);
+    world.clock.set(START);
+    let why = NeedsReauth::TooLongAgo { at: START };
+    assert_eq!(world.sessions.require(&session, minutes(5), 0), Err(why.clone()));
+    assert_eq!(refused(enter(&world, &session)), why);
+}
+
+#[test]
 fn a_scope_dies_with_its_session() {
     let world = world();
     let (token, session) = world.active("alice", "browser");

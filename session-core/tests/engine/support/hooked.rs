@@ -185,4 +185,8 @@ impl<H: Hook> SessionStore for Hooked<H> {
     ) -> Result<Purged, StoreError> {
         self.call(Call::Erase, self.inner.erase(realm, subject, limit)).await
     }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Class, Limits, OnLimit, Policy};
+use crate::policy::ANONYMOUS;
+use crate::{Class, Limits, OnLimit, Policy, RequestLimits};
 
 /// A policy in words: every limit, and where it falls short of what the standards ask. Shown, it is Markdown.
 ///
@@ -11,11 +12,13 @@ use crate::{Class, Limits, OnLimit, Policy};
 /// documented number of parallel sessions, and what happens beyond it).
 ///
 /// ```
-/// use session_core::Policy;
+/// use session_core::{Policy, Standard};
 ///
 /// let table = Policy::default().describe().to_string();
 /// assert!(table.contains("| `browser` | 30m | 12h |"));
-/// assert!(Policy::nist_aal3().describe().deviations().iter().all(|one| one.class != "browser"));
+/// let strict = Policy::nist_aal3().describe();
+/// let browser = strict.deviations().iter().filter(|one| one.class == "browser");
+/// assert!(browser.filter(|one| one.standard == Standard::Nist).next().is_none());
 /// ```
 #[derive(Clone, Debug)]
 pub struct Description {
@@ -23,7 +26,7 @@ pub struct Description {
     deviations: Vec<Deviation>,
 }
 
-/// Where a class asks less of its sessions than an assurance level of NIST SP 800-63B-4 does.
+/// Where a policy asks less than a standard does.
 ///
 /// ```
 /// use session_core::Policy;
@@ -34,9 +37,11 @@ pub struct Description {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deviation {
-    /// The class.
+    /// The class; empty if it is the policy's as a whole.
     pub class: String,
-    /// The authenticator assurance level: 1 to 3.
+    /// Which standard.
+    pub standard: Standard,
+    /// The level that asks for it: of authenticator assurance (1 to 3), or of verification (1 to 3).
     pub level: u8,
     /// Where the standard says so.
     pub section: &'static str,
@@ -44,15 +49,48 @@ pub struct Deviation {
     pub what: String,
 }
 
+/// The standards that a policy is compared with.
+///
+/// ```
+/// assert_eq!(session_core::Standard::Asvs.to_string(), "OWASP ASVS 5.0");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standard {
+    /// NIST SP 800-63B-4, Digital Identity Guidelines.
+    Nist,
+    /// OWASP Application Security Verification Standard 5.0.
+    Asvs,
+}
+
+impl fmt::Display for Standard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nist => "NIST SP 800-63B-4",
+            Self::Asvs => "OWASP ASVS 5.0",
+        })
+    }
+}
+
 impl fmt::Display for Deviation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { class, level, section, what } = self;
-        write!(f, "`{class}` is not of AAL{level} (NIST SP 800-63B-4, {section}): {what}")
+        let Self { class, standard, level, section, what } = self;
+        match standard {
+            Standard::Nist => {
+                write!(f, "`{class}` is not of AAL{level} ({standard}, {section}): {what}")
+            }
+            Standard::Asvs if class.is_empty() => {
+                write!(f, "the policy is not of level {level} ({standard}, {section}): {what}")
+            }
+            Standard::Asvs => {
+                write!(f, "`{class}` is not of level {level} ({standard}, {section}): {what}")
+            }
+        }
     }
 }
 
 impl Description {
-    /// Where classes fall short, level by level. A class that is in none satisfies even the strictest.
+    /// Where the policy falls short: its classes of NIST's levels, one after the other, and then of ASVS. A class that
+    /// is in none satisfies even the strictest.
     pub fn deviations(&self) -> &[Deviation] {
         &self.deviations
     }
@@ -61,13 +99,37 @@ impl Description {
 impl Policy {
     /// The policy in words, for those who document and those who audit it.
     pub fn describe(&self) -> Description {
-        let deviations = self
-            .classes()
-            .flat_map(|(name, class)| {
-                LEVELS.iter().filter_map(|level| level.missed_by(name.as_str(), class))
-            })
-            .collect();
+        let of_nist = self.classes().flat_map(|(name, class)| {
+            LEVELS.iter().filter_map(|level| level.missed_by(name.as_str(), class))
+        });
+        let deviations = of_nist.chain(self.missed_of_asvs()).collect();
         Description { policy: self.clone(), deviations }
+    }
+
+    /// What ASVS asks that a policy alone can miss: it gives no lengths, and leaves them to the documentation.
+    fn missed_of_asvs(&self) -> Vec<Deviation> {
+        let deviation = |class: &str, level, section, what: &str| Deviation {
+            class: class.to_owned(),
+            standard: Standard::Asvs,
+            level,
+            section,
+            what: what.to_owned(),
+        };
+        let mut missed = Vec::new();
+        for (name, class) in self.classes() {
+            if class.limits.idle_timeout.is_none() {
+                missed.push(deviation(name.as_str(), 2, "7.3.1", "there is no inactivity timeout"));
+            }
+            if class.max_sessions.is_none() && name.as_str() != ANONYMOUS {
+                let what = "it sets no number of parallel sessions: say in your documentation why";
+                missed.push(deviation(name.as_str(), 2, "7.1.2", what));
+            }
+        }
+        if self.scopes().next().is_none() {
+            let what = "it names no scope: highly sensitive operations have to ask for a recent proof by `require`";
+            missed.push(deviation("", 3, "7.5.3", what));
+        }
+        missed
     }
 }
 
@@ -119,6 +181,7 @@ impl Level {
         }
         (!missed.is_empty()).then(|| Deviation {
             class: class.to_owned(),
+            standard: Standard::Nist,
             level: self.level,
             section: self.section,
             what: missed.join("; "),
@@ -192,6 +255,11 @@ impl fmt::Display for Description {
             shown(Some(policy.event_retention())),
             shown(Some(policy.max_clock_skew())),
         )?;
+        let RequestLimits { time_real, time_cpu } = *policy.request_limits();
+        if time_real.is_some() || time_cpu.is_some() {
+            let (real, cpu) = (shown(time_real), shown(time_cpu));
+            writeln!(f, "\nA request may take: by the clock {real}, of a processor's time {cpu}.")?;
+        }
         if !self.deviations.is_empty() {
             writeln!(f, "\nDeviations:\n")?;
             self.deviations.iter().try_for_each(|one| writeln!(f, "- {one}."))?;
@@ -219,7 +287,8 @@ mod tests {
 
     fn levels_missed(policy: &Policy, class: &str) -> Vec<u8> {
         let described = policy.describe();
-        let of = described.deviations().iter().filter(|one| one.class == class);
+        let of_nist = |one: &&Deviation| one.standard == Standard::Nist && one.class == class;
+        let of = described.deviations().iter().filter(of_nist);
         of.map(|one| one.level).collect()
     }
 
@@ -243,6 +312,24 @@ mod tests {
     }
 
     #[test]
+    fn what_asvs_asks_of_a_policy_is_named() {
+        let asked = |policy: &Policy| -> Vec<(String, &str)> {
+            let described = policy.describe();
+            let of_asvs =
+                described.deviations().iter().filter(|one| one.standard == Standard::Asvs);
+            of_asvs.map(|one| (one.class.clone(), one.section)).collect()
+        };
+        let browser = Class::new(HOUR).idle(HOUR / 2).max_sessions(3, OnLimit::EvictOldest);
+        let vault = Limits { idle_timeout: Some(HOUR / 6), ..Limits::NONE };
+        let whole = Policy::builder().class("browser", browser).scope("vault", vault);
+        assert_eq!(asked(&whole.clone().build().unwrap()), []);
+        let lacking = whole.class("machine", Class::new(HOUR)).build().unwrap();
+        let machine = || "machine".to_owned();
+        assert_eq!(asked(&lacking), [(machine(), "7.3.1"), (machine(), "7.1.2")]);
+        assert!(asked(&Policy::nist_aal3()).contains(&(String::new(), "7.5.3")));
+    }
+
+    #[test]
     fn everything_that_limits_a_session_stands_in_it() {
         let minutes = |minutes: u64| Some(Duration::from_secs(minutes * 60));
         let group = Limits { idle_timeout: minutes(7), ..Limits::NONE };
@@ -256,6 +343,7 @@ mod tests {
             .class("browser", class)
             .group("till", group)
             .scope("vault", scope)
+            .request_limits(RequestLimits { time_real: minutes(2), time_cpu: None })
             .build()
             .unwrap();
         assert!(policy.groups().any(|(name, _)| *name == GroupName::new("till").unwrap()));
@@ -265,6 +353,7 @@ mod tests {
             "| `till` | 7m | none | none |",
             "| `vault` | 3m | none | 5m ago | 2 |",
             "1day after its absolute deadline",
+            "A request may take: by the clock 2m, of a processor's time none.",
             "`browser` is not of AAL3 (NIST SP 800-63B-4, 2.3.3): an idle timeout of 1h, where at most 15m",
         ] {
             assert!(text.contains(part), "{part} in\n{text}");

@@ -83,7 +83,7 @@ pub use change::{
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use data::{ChangeSet, Data, DataError, DataLimits, EncodedData, JsonError};
-pub use describe::{Description, Deviation};
+pub use describe::{Description, Deviation, Standard};
 pub use end::{Actor, End, Reason, ReasonCode};
 #[cfg(feature = "tracing")]
 pub use engine::Tracing;
@@ -95,7 +95,7 @@ pub use engine::{
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventKind};
 pub use lifecycle::{NeedsReauth, State};
-pub use limits::Limits;
+pub use limits::{Limits, RequestLimits};
 pub use mark::{Mark, MarkKey, Marks, Raise, RaiseLog, Stamp};
 pub use memory::MemoryStore;
 pub use name::{ClassName, GroupName, NameError, Realm, ScopeName, Subject};

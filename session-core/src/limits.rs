@@ -46,3 +46,17 @@ pub(crate) fn stricter(a: Option<Duration>, b: Option<Duration>) -> Option<Durat
         (one, None) | (None, one) => one,
     }
 }
+
+/// How long one request may take: for servers that want to limit that too. The engine carries it, and does nothing with
+/// it; the facade's feature `limits` has layers that do.
+///
+/// ```
+/// assert_eq!(session_core::RequestLimits::default().time_cpu, None);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RequestLimits {
+    /// By the clock on the wall: `limit_time_real` in a policy's file.
+    pub time_real: Option<Duration>,
+    /// Of a processor's time: `limit_time_cpu` in a policy's file.
+    pub time_cpu: Option<Duration>,
+}

@@ -5,7 +5,9 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::{ClassName, DataLimits, GroupName, Limits, NameError, Record, ScopeName};
+use crate::{
+    ClassName, DataLimits, GroupName, Limits, NameError, Record, RequestLimits, ScopeName,
+};
 
 /// The rules of a realm. Once built, it is valid: every class has an absolute limit, every duration is longer
 /// than zero, every name is one.
@@ -35,6 +37,7 @@ pub struct Policy {
     pub(crate) max_clock_skew: Duration,
     pub(crate) tombstone_retention: Duration,
     pub(crate) event_retention: Duration,
+    pub(crate) requests: RequestLimits,
 }
 
 impl Policy {
@@ -98,6 +101,11 @@ impl Policy {
         self.event_retention
     }
 
+    /// How long a request may take, for the server that it comes to. Default: no limit.
+    pub fn request_limits(&self) -> &RequestLimits {
+        &self.requests
+    }
+
     /// The limits of a new session of a class and of these groups. Groups that the policy does not name limit
     /// nothing.
     pub fn limits(&self, class: &ClassName, groups: &[GroupName]) -> Limits {
@@ -157,6 +165,7 @@ impl Default for Policy {
             max_clock_skew: Duration::from_secs(5),
             tombstone_retention: days(1),
             event_retention: days(90),
+            requests: RequestLimits::default(),
         }
     }
 }
@@ -405,6 +414,13 @@ impl PolicyBuilder {
         self
     }
 
+    /// Sets how long a request may take, for the server that it comes to.
+    #[must_use]
+    pub fn request_limits(mut self, limits: RequestLimits) -> Self {
+        self.rest.requests = limits;
+        self
+    }
+
     /// Checks everything.
     ///
     /// # Errors
@@ -441,6 +457,8 @@ impl PolicyBuilder {
         check_data(&policy.data)?;
         longer_than_zero("tombstone_retention", Some(policy.tombstone_retention))?;
         longer_than_zero("event_retention", Some(policy.event_retention))?;
+        longer_than_zero("limit_time_real", policy.requests.time_real)?;
+        longer_than_zero("limit_time_cpu", policy.requests.time_cpu)?;
         policy.default_class = ClassName::new(&self.default_class)
             .map_err(|error| PolicyError::name("default_class", error))?;
         if !policy.classes.contains_key(&policy.default_class) {

@@ -25,6 +25,10 @@ impl Policy {
     ///     tombstone_retention = "1day"
     ///     ## How long events are kept. Default: "90days".
     ///     event_retention = "90days"
+    ///     ## How long a request may take, for a server with the layers of `limits`: by the clock on the wall, and of a
+    ///     ## processor's time. Default: no limit.
+    ///     limit_time_real = "2m"
+    ///     limit_time_cpu = "1m"
     ///
     ///     [classes.browser]
     ///     idle_timeout = "30m"             # Since the last activity. Default: none.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::policy::{check_class, check_limits, check_scope, join};
 use crate::{
     Class, ClassName, DataLimits, GroupName, Limits, NameError, OnLimit, Policy, PolicyError,
-    PolicyProblem, Scope, ScopeName,
+    PolicyProblem, RequestLimits, Scope, ScopeName,
 };
 
 /// Reads what [`Serialize`] writes and what `from_toml` documents: unknown keys are refused, and everything is
@@ -119,6 +119,10 @@ pub(crate) fn read_policy(tree: &Tree) -> Result<Policy, PolicyError> {
     if let Some(retention) = fields.duration("event_retention")? {
         builder = builder.event_retention(retention);
     }
+    builder = builder.request_limits(RequestLimits {
+        time_real: fields.duration("limit_time_real")?,
+        time_cpu: fields.duration("limit_time_cpu")?,
+    });
     if let Some((path, tree)) = fields.get("data") {
         builder = builder.data_limits(read_data(&path, tree)?);
     }
@@ -137,11 +141,13 @@ pub(crate) fn read_policy(tree: &Tree) -> Result<Policy, PolicyError> {
     builder.build()
 }
 
-const POLICY_KEYS: [&str; 8] = [
+const POLICY_KEYS: [&str; 10] = [
     "default_class",
     "max_clock_skew",
     "tombstone_retention",
     "event_retention",
+    "limit_time_real",
+    "limit_time_cpu",
     "data",
     "classes",
     "groups",
@@ -470,6 +476,12 @@ impl Serialize for Policy {
         map.serialize_entry("max_clock_skew", &Text(self.max_clock_skew))?;
         map.serialize_entry("tombstone_retention", &Text(self.tombstone_retention))?;
         map.serialize_entry("event_retention", &Text(self.event_retention))?;
+        if let Some(limit) = self.requests.time_real {
+            map.serialize_entry("limit_time_real", &Text(limit))?;
+        }
+        if let Some(limit) = self.requests.time_cpu {
+            map.serialize_entry("limit_time_cpu", &Text(limit))?;
+        }
         map.serialize_entry("data", &self.data)?;
         map.serialize_entry("classes", &self.classes)?;
         map.serialize_entry("groups", &self.groups)?;

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use crate::{
     Actor, Authentication, Class, ClassName, Client, DataLimits, End, Epochs, GroupName, Limits,
-    OnLimit, Pending, Policy, Previous, Reason, Record, Rotation, Salt, Scope, ScopeEntry,
-    ScopeName, SecretHash, SessionId, Subject, Timestamp,
+    OnLimit, Pending, Policy, Previous, Reason, Record, RequestLimits, Rotation, Salt, Scope,
+    ScopeEntry, ScopeName, SecretHash, SessionId, Subject, Timestamp,
 };
 
 /// Policies: one to three classes, with and without idle timeouts, groups and scopes.
@@ -35,6 +35,7 @@ pub fn any_policy() -> impl Strategy<Value = Policy> {
             .max_clock_skew(skew)
             .tombstone_retention(tombstones)
             .event_retention(events)
+            .request_limits(RequestLimits { time_real: Some(events), time_cpu: Some(skew) })
             .data_limits(DataLimits { key: data.0, value: data.1, total: data.2 });
         for (name, class) in &classes {
             builder = builder.class(name, class.clone());

@@ -4,12 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::laws::any_policy;
-use crate::{Class, ClassName, DataLimits, GroupName, Limits, OnLimit, Scope, ScopeName};
+use crate::{
+    Class, ClassName, DataLimits, GroupName, Limits, OnLimit, RequestLimits, Scope, ScopeName,
+};
 
 const NOT_A_DURATION: &str = "must be a duration such as \"30m\" or a whole number of seconds, not";
 const NO_DURATION: &str = "is no duration such as \"30m\" or \"1h 30m\":";
 const ROOT_KEYS: &str = "is not known here: known are default_class, max_clock_skew, \
-    tombstone_retention, event_retention, data, classes, groups, scopes";
+    tombstone_retention, event_retention, limit_time_real, limit_time_cpu, data, classes, groups, scopes";
 const CLASS_KEYS: &str = "is not known here: known are idle_timeout, absolute_timeout, \
     unclaimed_timeout, touch_interval, max_sessions, on_limit, rotation_interval, rotation_grace";
 const LIMITS_KEYS: &str =
@@ -37,6 +39,8 @@ fn every_key_is_read() {
         max_clock_skew = 0
         tombstone_retention = "2days"
         event_retention = 3600
+        limit_time_real = 120
+        limit_time_cpu = "500ms"
         classes.till = { session_timeout = "15m", session_expiration = 7200, max_sessions = 1 }
         [classes.desk]
         idle_timeout = "1h 30m"
@@ -83,6 +87,10 @@ fn every_key_is_read() {
         .max_clock_skew(Duration::ZERO)
         .tombstone_retention(secs(172_800))
         .event_retention(secs(3_600))
+        .request_limits(RequestLimits {
+            time_real: Some(secs(120)),
+            time_cpu: Some(Duration::from_millis(500)),
+        })
         .data_limits(DataLimits { total: 1_024, ..DataLimits::default() })
         .build()
         .unwrap();
@@ -99,6 +107,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(policy.max_clock_skew(), Policy::default().max_clock_skew());
     assert_eq!(policy.tombstone_retention(), Policy::default().tombstone_retention());
     assert_eq!(policy.event_retention(), Policy::default().event_retention());
+    assert_eq!(policy.request_limits(), &RequestLimits::default());
 }
 
 #[test]

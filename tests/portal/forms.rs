@@ -78,6 +78,29 @@ fn a_form_from_elsewhere_is_refused() {
 }
 
 #[test]
+fn a_form_can_be_sent_after_its_page_came_with_a_new_cookie() {
+    let site = Site::new();
+    let mut alice = Visitor::signed_in(&site, "alice");
+    let first = alice.token();
+    for _ in 0..3 {
+        site.clock.advance(std::time::Duration::from_secs(25 * 60));
+        alice.get("/");
+    }
+    assert_ne!(alice.token(), first, "by the policy, every hour");
+    assert!(alice.submit("/note", &[("note", "still here")]).body.contains("still here"));
+    // The other way round: the page came with the old one, and the answer to its form brings the new one.
+    site.clock.advance(std::time::Duration::from_secs(25 * 60));
+    alice.get("/");
+    site.clock.advance(std::time::Duration::from_secs(25 * 60));
+    alice.get("/");
+    let second = alice.token();
+    site.clock.advance(std::time::Duration::from_secs(25 * 60));
+    assert!(alice.submit("/note", &[("note", "and here")]).body.contains("and here"));
+    assert_ne!(alice.token(), second);
+    assert!(alice.submit("/note", &[("note", "and now")]).body.contains("and now"));
+}
+
+#[test]
 fn a_sign_in_form_is_bound_to_its_browser() {
     let site = Site::new();
     let right = [("username", "alice"), ("password", PASSWORD)];

@@ -62,11 +62,11 @@ async fn serve(options: Options) -> Result<(), Failure> {
     }
     let passwords = ["alice", "bob", "root"].map(|name| Ok((name, options.password(invent)?)));
     let passwords = passwords.into_iter().collect::<Result<Vec<_>, Failure>>()?;
-    let accounts: Vec<Account<'_>> = passwords
+    let accounts = passwords
         .iter()
-        .map(|(name, password)| Account { name, password, is_administrator: *name == "root" })
-        .collect();
-    let users = Users::new(&accounts)?;
+        .map(|(name, password)| Account::new(name, password, *name == "root"))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let users = Users::new(accounts)?;
     let app = app(Gate::new(sessions.clone(), cookie.clone()), users)?;
     let listener = TcpListener::bind(options.listen)
         .await

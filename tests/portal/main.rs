@@ -7,6 +7,7 @@ mod app;
 mod client;
 mod forms;
 mod hostile;
+mod password;
 mod policy;
 mod process;
 mod reasons;

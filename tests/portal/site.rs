@@ -60,14 +60,12 @@ pub(crate) const START: Timestamp = Timestamp::from_millis(1_767_268_800_000);
 /// The password of all users.
 pub(crate) const PASSWORD: &str = "correct horse & battery";
 
-/// Alice, Bob and Root, hashed once for all tests of a process.
+/// Alice, Bob and Root, hashed once for all tests of a process. What a test changes of them is its own.
 fn users() -> Users {
-    static USERS: OnceLock<Users> = OnceLock::new();
-    let users = USERS.get_or_init(|| {
-        let account =
-            |name, is_administrator| Account { name, password: PASSWORD, is_administrator };
-        Users::new(&[account("alice", false), account("bob", false), account("root", true)])
-            .unwrap()
+    static ACCOUNTS: OnceLock<Vec<Account>> = OnceLock::new();
+    let accounts = ACCOUNTS.get_or_init(|| {
+        let names = ["alice", "bob", "root"];
+        names.map(|name| Account::new(name, PASSWORD, name == "root").unwrap()).into()
     });
-    users.clone()
+    Users::new(accounts.clone()).unwrap()
 }

@@ -6,6 +6,8 @@ mod everyone;
 mod guard;
 mod home;
 mod jar;
+mod password;
+mod proof;
 mod refusal;
 mod signin;
 mod users;
@@ -48,6 +50,7 @@ pub(crate) fn app(gate: Gate, users: Users) -> Result<Router, RandomError> {
         .route("/preferences", post(home::save_preferences))
         .route("/login", get(signin::show).post(signin::sign_in))
         .route("/logout", post(signin::sign_out))
+        .route("/password", get(password::show).post(password::change))
         .route("/devices", get(devices::show))
         .route("/devices/{id}/end", post(devices::end))
         .route("/devices/end-others", post(devices::end_others))

@@ -17,8 +17,9 @@ use sha2::Sha256;
 use super::Portal;
 use super::guard::{Fields, LANG, Sent, SignedIn, ZONE, exchange, unguessable};
 use super::jar::{Header, Name};
+use super::proof::PASSWORD_LEVEL;
 use super::refusal::{Refusal, is_damaged};
-use super::view::{self, Notice};
+use super::view::{self, Notice, Words};
 
 /// What a user keeps who signs in once more in the same browser. Not the note: it ends with its session.
 const CARRIED: [&str; 2] = [LANG, ZONE];
@@ -51,15 +52,14 @@ pub(crate) async fn sign_in(
         Ok(subject) => Some(exchange.begin_login(&subject).await?),
         Err(_) => None,
     };
-    let is_right = portal.users.check(name, password).await;
+    let is_right = portal.users.check(name, password).await.is_some();
     let again = |status, text| {
         page(&portal, Request::from_parts(parts, ().into()), status, Some(text), name)
     };
     let Some(ticket) = ticket.filter(|_| is_right) else {
-        return again(StatusCode::UNAUTHORIZED, "That user name or password is wrong.".to_owned())
-            .await;
+        return again(StatusCode::UNAUTHORIZED, Words::of(None).wrong_password.to_owned()).await;
     };
-    let login = Login::new("password").level(1).client(client);
+    let login = Login::new("password").level(PASSWORD_LEVEL).client(client);
     match exchange.login(&ticket, login, &CARRIED).await? {
         LoggedIn::Issued(..) => {
             let forget = [Name::SignIn, Name::Notice].map(|name| portal.set_cookie(name, "", 0));

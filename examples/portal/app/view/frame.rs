@@ -14,6 +14,8 @@ pub(super) enum Place {
     Home,
     Devices,
     Everyone,
+    /// On a page that no link of the bar leads to.
+    Elsewhere,
 }
 
 /// A page of somebody who is signed in. What it shows of the last action, it takes away.

@@ -45,6 +45,17 @@ pub(crate) struct Words {
     pub(super) end_others_text: &'static str,
     pub(super) end_others: &'static str,
     pub(super) more: &'static str,
+    pub(super) password: &'static str,
+    pub(super) change_password: &'static str,
+    pub(super) change_password_text: &'static str,
+    pub(super) old_password: &'static str,
+    pub(super) new_password: &'static str,
+    pub(super) new_password_again: &'static str,
+    pub(super) password_rule: &'static str,
+    pub(crate) password_too_short: &'static str,
+    pub(crate) passwords_differ: &'static str,
+    pub(crate) wrong_password: &'static str,
+    pub(super) password_changed: &'static str,
 }
 
 impl Words {
@@ -107,6 +118,17 @@ static ENGLISH: Words = Words {
     end_others_text: "Do you see something that you do not know? Sign out everywhere but here.",
     end_others: "Sign out all other devices",
     more: "More",
+    password: "Password",
+    change_password: "Change password",
+    change_password_text: "All your other sessions end. This one goes on.",
+    old_password: "Current password",
+    new_password: "New password",
+    new_password_again: "New password, once more",
+    password_rule: "At least 15 characters of any kind. Several words are easy to remember.",
+    password_too_short: "The new password is too short: it needs at least 15 characters.",
+    passwords_differ: "The new password was not typed the same way twice.",
+    wrong_password: "That user name or password is wrong.",
+    password_changed: "Your password is changed. Your other sessions have ended.",
 };
 
 static GERMAN: Words = Words {
@@ -151,6 +173,17 @@ static GERMAN: Words = Words {
     end_others_text: "Kommt Ihnen etwas unbekannt vor? Melden Sie sich überall sonst ab.",
     end_others: "Alle anderen Geräte abmelden",
     more: "Mehr",
+    password: "Passwort",
+    change_password: "Passwort ändern",
+    change_password_text: "Alle Ihre anderen Sitzungen enden. Diese geht weiter.",
+    old_password: "Bisheriges Passwort",
+    new_password: "Neues Passwort",
+    new_password_again: "Neues Passwort, noch einmal",
+    password_rule: "Mindestens 15 beliebige Zeichen. Mehrere Wörter merkt man sich leicht.",
+    password_too_short: "Das neue Passwort ist zu kurz: es braucht mindestens 15 Zeichen.",
+    passwords_differ: "Das neue Passwort wurde nicht zweimal gleich eingegeben.",
+    wrong_password: "Benutzername oder Passwort ist falsch.",
+    password_changed: "Ihr Passwort ist geändert. Ihre anderen Sitzungen sind beendet.",
 };
 
 static FRENCH: Words = Words {
@@ -195,4 +228,15 @@ static FRENCH: Words = Words {
     end_others_text: "Quelque chose vous semble inconnu ? Déconnectez-vous partout ailleurs.",
     end_others: "Déconnecter tous les autres appareils",
     more: "Plus",
+    password: "Mot de passe",
+    change_password: "Changer le mot de passe",
+    change_password_text: "Toutes vos autres sessions prennent fin. Celle-ci continue.",
+    old_password: "Mot de passe actuel",
+    new_password: "Nouveau mot de passe",
+    new_password_again: "Nouveau mot de passe, encore une fois",
+    password_rule: "Au moins 15 caractères, quels qu’ils soient. Plusieurs mots se retiennent facilement.",
+    password_too_short: "Le nouveau mot de passe est trop court : il faut au moins 15 caractères.",
+    passwords_differ: "Le nouveau mot de passe n’a pas été saisi deux fois à l’identique.",
+    wrong_password: "Le nom d’utilisateur ou le mot de passe est faux.",
+    password_changed: "Votre mot de passe est changé. Vos autres sessions ont pris fin.",
 };

@@ -14,6 +14,7 @@ fn actions(id: &str) -> Vec<(String, Vec<(&'static str, &'static str)>)> {
             "/password".to_owned(),
             vec![("old", PASSWORD), ("new", "fifteen letters"), ("again", "fifteen letters")],
         ),
+        ("/finance/unlock".to_owned(), vec![("password", PASSWORD)]),
         ("/devices/end-others".to_owned(), vec![]),
         (format!("/sessions/{id}/end"), vec![]),
         ("/sessions/end-user".to_owned(), vec![("user", "alice")]),
@@ -210,7 +211,7 @@ fn actions_are_not_done_by_looking() {
     let mut root = Visitor::signed_in(&site, "root");
     let id = root.session();
     // Those that have their form at the same address show it.
-    let shown = ["/password"];
+    let shown = ["/password", "/finance/unlock"];
     for (path, _) in actions(&id).into_iter().filter(|(path, _)| !shown.contains(&&**path)) {
         let reply = root.get(&path);
         assert_eq!((reply.status, reply.all("allow")), (405, vec!["POST"]), "{path}");

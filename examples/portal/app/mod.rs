@@ -3,6 +3,7 @@
 mod browser;
 mod devices;
 mod everyone;
+mod finance;
 mod guard;
 mod home;
 mod jar;
@@ -54,6 +55,8 @@ pub(crate) fn app(gate: Gate, users: Users) -> Result<Router, RandomError> {
         .route("/devices", get(devices::show))
         .route("/devices/{id}/end", post(devices::end))
         .route("/devices/end-others", post(devices::end_others))
+        .route("/finance", get(finance::show))
+        .route("/finance/unlock", get(finance::ask).post(finance::unlock))
         .route("/sessions", get(everyone::show))
         .route("/sessions/{id}/end", post(everyone::end))
         .route("/sessions/end-user", post(everyone::end_user))

@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::{Notice, headers};
 use crate::app::Portal;
+use crate::app::finance;
 use crate::app::guard::SignedIn;
 
 /// Where in the application a page is.
@@ -13,6 +14,7 @@ use crate::app::guard::SignedIn;
 pub(super) enum Place {
     Home,
     Devices,
+    Finance,
     Everyone,
     /// On a page that no link of the bar leads to.
     Elsewhere,
@@ -30,6 +32,7 @@ pub(super) fn page(
     let link = |to: Place, href: &str, text: &str| {
         html! { a href=(href) aria-current=[(to == place).then_some("page")] { (text) } }
     };
+    let has_finance = finance::rules(&who.exchange.sessions().policy()).is_some();
     let body = html! {
         a.skip href="#content" { (words.skip) }
         header.bar {
@@ -37,6 +40,7 @@ pub(super) fn page(
             nav aria-label=(words.pages) {
                 (link(Place::Home, "/", words.home))
                 (link(Place::Devices, "/devices", words.devices))
+                @if has_finance { (link(Place::Finance, "/finance", words.finance)) }
                 @if who.is_administrator { (link(Place::Everyone, "/sessions", words.sessions)) }
             }
             div.who {

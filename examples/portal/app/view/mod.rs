@@ -1,5 +1,6 @@
 //! What people see: plain HTML that works without a script. Every text that is put in is escaped.
 
+mod finance;
 mod frame;
 mod home;
 mod lists;
@@ -15,6 +16,7 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use maud::html;
 
 use super::jar::Header;
+pub(crate) use finance::{finance, unlock};
 use frame::{document, html_page};
 pub(crate) use home::home;
 pub(crate) use lists::{devices, everyone};

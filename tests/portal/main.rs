@@ -12,6 +12,7 @@ mod password;
 mod policy;
 mod process;
 mod reasons;
+mod remembered;
 mod schema;
 mod site;
 #[expect(dead_code, reason = "no handler of the portal is made to panic")]

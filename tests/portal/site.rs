@@ -10,7 +10,7 @@ use session_engine::{ManualClock, MemoryStore, Policy, SessionStore, Sessions, T
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::app::{Account, Users, app};
+use crate::app::{Account, REMEMBERED, Users, app};
 
 /// A portal of its own. It stops when dropped.
 pub(crate) struct Site {
@@ -29,7 +29,10 @@ impl Site {
     pub(crate) fn on(store: Arc<dyn SessionStore>, policy: Policy) -> Self {
         let clock = ManualClock::at(START);
         let sessions = Sessions::builder(store).policy(policy).clock(clock.clone()).build();
-        let gate = Gate::new(sessions, CookieConfig::insecure_development());
+        let gate = Gate::new(
+            sessions,
+            CookieConfig::insecure_development().persistent_for(REMEMBERED.clone()),
+        );
         let app = app(gate, users()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -28,9 +28,35 @@ pub(crate) async fn show(
     let after = cursor(after.as_deref())?;
     let query = Query { subject: Some(who.name.clone()), ..Query::default() };
     let mut page = who.exchange.sessions().list(&query, after.as_ref()).await?;
+    let room = room(&who).await?;
     // This one first, then those that were used last.
     page.sessions.sort_by_key(|info| (info.id != who.session.id(), Reverse(info.last_seen_at)));
-    Ok(view::devices(&portal, &who, &page))
+    Ok(view::devices(&portal, &who, &page, room))
+}
+
+/// How many live sessions of this one's class its user has, and how many he may have at most.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    pub(crate) live: usize,
+    pub(crate) limit: u32,
+}
+
+/// Counts over all pages, of which there is one for most people.
+async fn room(who: &SignedIn) -> Result<Option<Room>, Refusal> {
+    let sessions = who.exchange.sessions();
+    let policy = sessions.policy();
+    let class = who.session.class();
+    let Some(limit) = policy.class(class).max_sessions else { return Ok(None) };
+    let query = Query { subject: Some(who.name.clone()), ..Query::default() };
+    let (mut live, mut after) = (0, None);
+    loop {
+        let page = sessions.list(&query, after.as_ref()).await?;
+        live += page.sessions.iter().filter(|info| info.class == *class).count();
+        after = page.next;
+        if after.is_none() {
+            return Ok(Some(Room { live, limit: limit.get() }));
+        }
+    }
 }
 
 pub(crate) async fn end(

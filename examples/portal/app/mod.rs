@@ -31,6 +31,7 @@ use session_engine::exchange::Gate;
 
 use refusal::Refusal;
 use signin::FormKey;
+pub(crate) use signin::REMEMBERED;
 pub(crate) use users::{Account, Users};
 
 /// The application on an engine.

@@ -1,6 +1,7 @@
 //! Signing in and out.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use axum::extract::{ConnectInfo, FromRequest as _, FromRequestParts, Request, State};
 use axum::http::header::USER_AGENT;
@@ -9,8 +10,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use session_engine::exchange::Exchange;
 use session_engine::{
-    Client, LoggedIn, Login, Random as _, RandomError, Subject, SystemRandom, Timestamp,
+    ClassName, Client, LoggedIn, Login, Random as _, RandomError, Subject, SystemRandom, Timestamp,
 };
 use sha2::Sha256;
 
@@ -20,6 +22,15 @@ use super::jar::{Header, Name};
 use super::proof::PASSWORD_LEVEL;
 use super::refusal::{Refusal, is_damaged};
 use super::view::{self, Notice, Words};
+
+/// The class of the sessions that outlive their browser.
+pub(crate) static REMEMBERED: LazyLock<ClassName> =
+    LazyLock::new(|| ClassName::new("remembered").expect("a name"));
+
+/// That class, if the policy names it.
+fn remembered(exchange: &Exchange) -> Option<ClassName> {
+    exchange.sessions().policy().has_class(&REMEMBERED).then(|| REMEMBERED.clone())
+}
 
 /// What a user keeps who signs in once more in the same browser. Not the note: it ends with its session.
 const CARRIED: [&str; 2] = [LANG, ZONE];
@@ -60,6 +71,11 @@ pub(crate) async fn sign_in(
         return again(StatusCode::UNAUTHORIZED, Words::of(None).wrong_password.to_owned()).await;
     };
     let login = Login::new("password").level(PASSWORD_LEVEL).client(client);
+    let wants_to_stay = fields.get("remember") == Some("yes");
+    let login = match remembered(&exchange).filter(|_| wants_to_stay) {
+        Some(class) => login.class(class),
+        None => login,
+    };
     match exchange.login(&ticket, login, &CARRIED).await? {
         LoggedIn::Issued(..) => {
             let forget = [Name::SignIn, Name::Notice].map(|name| portal.set_cookie(name, "", 0));
@@ -110,6 +126,7 @@ async fn page(
         name,
         ended,
         signed_out: Notice::presented(portal, &parts.headers) == Some(Notice::SignedOut),
+        can_be_remembered: remembered(&exchange).is_some(),
         held_by: held.and_then(|session| session.subject().cloned()),
     };
     let set = form.cookie.into_iter().chain(page.signed_out.then(|| Notice::taken(portal)));

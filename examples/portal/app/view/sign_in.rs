@@ -18,6 +18,8 @@ pub(crate) struct SignInPage<'a> {
     pub(crate) ended: Option<End>,
     /// Whether this browser has just signed out.
     pub(crate) signed_out: bool,
+    /// Whether a session may outlive the browser.
+    pub(crate) can_be_remembered: bool,
     /// Whose live session the browser holds: signing in replaces it.
     pub(crate) held_by: Option<Subject>,
 }
@@ -53,6 +55,14 @@ impl SignInPage<'_> {
                         input #password name="password" type="password"
                             autocomplete="current-password" required
                             autofocus[!self.name.is_empty()];
+                        @if self.can_be_remembered {
+                            div.check {
+                                input #remember name="remember" type="checkbox" value="yes"
+                                    aria-describedby="remember-hint";
+                                label for="remember" { "Keep me signed in" }
+                            }
+                            p.fine.hint #remember-hint { "On this device, also after its browser is closed." }
+                        }
                         button.wide type="submit" { "Sign in" }
                     }
                     p.fine { "The users are alice, bob and root; their passwords were printed at start." }

@@ -39,6 +39,8 @@ pub(crate) struct Words {
     pub(super) last_seen: &'static str,
     /// What stands before and after a time that has passed.
     pub(super) ago: (&'static str, &'static str),
+    /// What stands around how many sessions there are, and how many there may be.
+    pub(super) room: (&'static str, &'static str, &'static str),
     pub(super) address: &'static str,
     pub(super) end: &'static str,
     pub(super) elsewhere: &'static str,
@@ -126,6 +128,7 @@ static ENGLISH: Words = Words {
     current: "this device",
     last_seen: "Last seen",
     ago: ("", " ago"),
+    room: ("These are ", " of at most ", " sessions of this kind."),
     address: "Address",
     end: "Sign this device out",
     elsewhere: "Everywhere else",
@@ -195,6 +198,7 @@ static GERMAN: Words = Words {
     current: "dieses Gerät",
     last_seen: "Zuletzt gesehen",
     ago: ("vor ", ""),
+    room: ("Das sind ", " von höchstens ", " Sitzungen dieser Art."),
     address: "Adresse",
     end: "Gerät abmelden",
     elsewhere: "Überall sonst",
@@ -264,6 +268,7 @@ static FRENCH: Words = Words {
     current: "cet appareil",
     last_seen: "Dernière activité",
     ago: ("il y a ", ""),
+    room: ("Vous avez ", " sessions de ce type sur ", " au plus."),
     address: "Adresse",
     end: "Déconnecter l’appareil",
     elsewhere: "Partout ailleurs",

@@ -3,6 +3,7 @@
 
 #[path = "../../examples/portal/app/mod.rs"]
 mod app;
+mod audit;
 #[path = "../adapters/client.rs"]
 mod client;
 mod finance;

@@ -1,5 +1,6 @@
 //! The whole application but its options and its listener: engine and users in, a router out.
 
+mod audit;
 mod browser;
 mod devices;
 mod everyone;
@@ -58,6 +59,9 @@ pub(crate) fn app(gate: Gate, users: Users) -> Result<Router, RandomError> {
         .route("/devices/end-others", post(devices::end_others))
         .route("/finance", get(finance::show))
         .route("/finance/unlock", get(finance::ask).post(finance::unlock))
+        .route("/history", get(audit::own))
+        .route("/audit", get(audit::show))
+        .route("/audit.jsonl", get(audit::download))
         .route("/sessions", get(everyone::show))
         .route("/sessions/{id}/end", post(everyone::end))
         .route("/sessions/end-user", post(everyone::end_user))

@@ -55,6 +55,7 @@ pub(crate) async fn sign_in(
     if !portal.form_key.admits(&bound_to, fields.get("csrf").unwrap_or_default(), now) {
         return Err(Refusal::Forged);
     }
+    let words = Words::accepted(&parts.headers);
     let name = fields.required("username")?;
     let password = fields.required("password")?.to_owned();
 
@@ -68,7 +69,7 @@ pub(crate) async fn sign_in(
         page(&portal, Request::from_parts(parts, ().into()), status, Some(text), name)
     };
     let Some(ticket) = ticket.filter(|_| is_right) else {
-        return again(StatusCode::UNAUTHORIZED, Words::of(None).wrong_password.to_owned()).await;
+        return again(StatusCode::UNAUTHORIZED, words.wrong_password.to_owned()).await;
     };
     let login = Login::new("password").level(PASSWORD_LEVEL).client(client);
     let wants_to_stay = fields.get("remember") == Some("yes");
@@ -82,15 +83,11 @@ pub(crate) async fn sign_in(
             Ok((view::headers(forget), Redirect::to("/")).into_response())
         }
         LoggedIn::LimitReached { live } => {
-            let text = format!(
-                "You are signed in on as many devices as are allowed: {live}. Sign out on one of them."
-            );
+            let text = format!("{}{live}{}", words.full_house.0, words.full_house.1);
             again(StatusCode::CONFLICT, text).await
         }
         LoggedIn::CredentialsChanged => {
-            let text =
-                "Your sessions were ended at this very moment. Please sign in again.".to_owned();
-            again(StatusCode::CONFLICT, text).await
+            again(StatusCode::CONFLICT, words.ended_meanwhile.to_owned()).await
         }
     }
 }
@@ -121,6 +118,7 @@ async fn page(
         Err(error) => return Err(error.into()),
     };
     let page = view::SignInPage {
+        words: Words::accepted(&parts.headers),
         csrf: &form.csrf,
         refused: refused.as_deref(),
         name,

@@ -14,8 +14,10 @@ use crate::app::guard::SignedIn;
 pub(super) enum Place {
     Home,
     Devices,
+    History,
     Finance,
     Everyone,
+    Audit,
     /// On a page that no link of the bar leads to.
     Elsewhere,
 }
@@ -40,8 +42,12 @@ pub(super) fn page(
             nav aria-label=(words.pages) {
                 (link(Place::Home, "/", words.home))
                 (link(Place::Devices, "/devices", words.devices))
+                (link(Place::History, "/history", words.history))
                 @if has_finance { (link(Place::Finance, "/finance", words.finance)) }
-                @if who.is_administrator { (link(Place::Everyone, "/sessions", words.sessions)) }
+                @if who.is_administrator {
+                    (link(Place::Everyone, "/sessions", words.sessions))
+                    (link(Place::Audit, "/audit", words.audit))
+                }
             }
             div.who {
                 span.name #user { (who.name) }

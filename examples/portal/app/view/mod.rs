@@ -1,5 +1,6 @@
 //! What people see: plain HTML that works without a script. Every text that is put in is escaped.
 
+mod events;
 mod finance;
 mod frame;
 mod home;
@@ -16,6 +17,7 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use maud::html;
 
 use super::jar::Header;
+pub(crate) use events::{audit, history};
 pub(crate) use finance::{finance, unlock};
 use frame::{document, html_page};
 pub(crate) use home::home;

@@ -6,9 +6,11 @@ use session_engine::{End, Subject};
 
 use super::frame::{document, html_page, icon};
 use super::reason;
+use super::words::Words;
 
 /// What the sign-in page shows.
 pub(crate) struct SignInPage<'a> {
+    pub(crate) words: &'static Words,
     pub(crate) csrf: &'a str,
     /// Why the last attempt was refused.
     pub(crate) refused: Option<&'a str>,
@@ -26,20 +28,21 @@ pub(crate) struct SignInPage<'a> {
 
 impl SignInPage<'_> {
     pub(crate) fn render(&self) -> impl IntoResponse + use<> {
+        let words = self.words;
         let body = html! {
             main.narrow {
                 p.brand.large { (icon()) span { "Portal" } }
                 @if let Some(end) = &self.ended {
-                    (reason::notice(end))
+                    (reason::notice(end, words))
                 } @else if self.signed_out {
-                    (reason::signed_out())
+                    (reason::signed_out(words))
                 }
                 section.card {
-                    h1 { "Sign in" }
+                    h1 { (words.sign_in) }
                     @if let Some(name) = &self.held_by {
                         p.notice {
-                            "You are signed in as " b { (name) } ". Signing in again replaces that session. "
-                            a href="/" { "To the home page" }
+                            (words.held_by.0) b { (name) } (words.held_by.1) " "
+                            a href="/" { (words.to_home) }
                         }
                     }
                     @if let Some(text) = self.refused {
@@ -47,11 +50,11 @@ impl SignInPage<'_> {
                     }
                     form method="post" action="/login" {
                         input type="hidden" name="csrf" value=(self.csrf);
-                        label for="username" { "User name" }
+                        label for="username" { (words.user_name) }
                         input #username name="username" type="text" value=(self.name) autocomplete="username"
                             autocapitalize="none" spellcheck="false" maxlength="255" required
                             autofocus[self.name.is_empty()];
-                        label for="password" { "Password" }
+                        label for="password" { (words.password) }
                         input #password name="password" type="password"
                             autocomplete="current-password" required
                             autofocus[!self.name.is_empty()];
@@ -59,16 +62,16 @@ impl SignInPage<'_> {
                             div.check {
                                 input #remember name="remember" type="checkbox" value="yes"
                                     aria-describedby="remember-hint";
-                                label for="remember" { "Keep me signed in" }
+                                label for="remember" { (words.remember) }
                             }
-                            p.fine.hint #remember-hint { "On this device, also after its browser is closed." }
+                            p.fine.hint #remember-hint { (words.remember_text) }
                         }
-                        button.wide type="submit" { "Sign in" }
+                        button.wide type="submit" { (words.sign_in) }
                     }
-                    p.fine { "The users are alice, bob and root; their passwords were printed at start." }
+                    p.fine { (words.users_text) }
                 }
             }
         };
-        html_page(document("en", "Sign in", &body))
+        html_page(document(words.lang, words.sign_in, &body))
     }
 }

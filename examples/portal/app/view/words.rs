@@ -1,5 +1,8 @@
 //! The words of the pages, in each language that somebody may prefer.
 
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT_LANGUAGE;
+
 /// The words of one language.
 pub(crate) struct Words {
     /// Its code (BCP 47).
@@ -39,6 +42,12 @@ pub(crate) struct Words {
     pub(super) last_seen: &'static str,
     /// What stands before and after a time that has passed.
     pub(super) ago: (&'static str, &'static str),
+    /// What stands around the name of whoever ended a session.
+    pub(super) it_was_done_by: (&'static str, &'static str),
+    /// What stands around the name of whose session a browser holds.
+    pub(super) held_by: (&'static str, &'static str),
+    /// What is said to whom has as many sessions as are allowed, before and after their number.
+    pub(crate) full_house: (&'static str, &'static str),
     /// What stands around how many sessions there are, and how many there may be.
     pub(super) room: (&'static str, &'static str, &'static str),
     pub(super) address: &'static str,
@@ -47,6 +56,20 @@ pub(crate) struct Words {
     pub(super) end_others_text: &'static str,
     pub(super) end_others: &'static str,
     pub(super) more: &'static str,
+    pub(super) audit: &'static str,
+    pub(super) history: &'static str,
+    pub(super) history_text: &'static str,
+    pub(super) at: &'static str,
+    pub(super) why: &'static str,
+    pub(super) done_by: &'static str,
+    pub(super) device: &'static str,
+    pub(super) sign_in: &'static str,
+    pub(super) user_name: &'static str,
+    pub(super) remember: &'static str,
+    pub(super) remember_text: &'static str,
+    pub(super) to_home: &'static str,
+    pub(crate) ended_meanwhile: &'static str,
+    pub(super) users_text: &'static str,
     pub(super) finance: &'static str,
     pub(super) books: &'static str,
     pub(super) scope_open: &'static str,
@@ -83,6 +106,33 @@ impl Words {
     /// The words of the language that is kept, or English.
     pub(crate) fn of(kept: Option<&str>) -> &'static Self {
         kept.and_then(Self::named).unwrap_or(&ENGLISH)
+    }
+
+    /// The words of the language that a browser asks for (RFC 9110, 12.5.4): for those of whom nothing is kept.
+    pub(crate) fn accepted(headers: &HeaderMap) -> &'static Self {
+        let asked = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let mut best = (&ENGLISH, 0.0);
+        for range in asked.unwrap_or_default().split(',') {
+            let (tag, rest) = range.split_once(';').unwrap_or((range, ""));
+            let lang = tag.split('-').next().unwrap_or_default().trim().to_ascii_lowercase();
+            let weight = match rest.trim().strip_prefix("q=") {
+                Some(text) => text.trim().parse().unwrap_or(0.0),
+                None => 1.0,
+            };
+            if let Some(words) = Self::named(&lang).filter(|_| weight > best.1) {
+                best = (words, weight);
+            }
+        }
+        best.0
+    }
+
+    /// That of these which is in this language.
+    pub(super) fn choose<T>(&self, english: T, german: T, french: T) -> T {
+        match self.lang {
+            "de" => german,
+            "fr" => french,
+            _ => english,
+        }
     }
 
     pub(super) fn all() -> [&'static Self; 3] {
@@ -128,6 +178,12 @@ static ENGLISH: Words = Words {
     current: "this device",
     last_seen: "Last seen",
     ago: ("", " ago"),
+    it_was_done_by: ("It was done by ", "."),
+    held_by: ("You are signed in as ", ". Signing in again replaces that session."),
+    full_house: (
+        "You are signed in on as many devices as are allowed: ",
+        ". Sign out on one of them.",
+    ),
     room: ("These are ", " of at most ", " sessions of this kind."),
     address: "Address",
     end: "Sign this device out",
@@ -135,6 +191,20 @@ static ENGLISH: Words = Words {
     end_others_text: "Do you see something that you do not know? Sign out everywhere but here.",
     end_others: "Sign out all other devices",
     more: "More",
+    audit: "Audit",
+    history: "History",
+    history_text: "What happened to your sessions, the newest first.",
+    at: "At",
+    why: "Why",
+    done_by: "By",
+    device: "Device",
+    sign_in: "Sign in",
+    user_name: "User name",
+    remember: "Keep me signed in",
+    remember_text: "On this device, also after its browser is closed.",
+    to_home: "To the home page",
+    ended_meanwhile: "Your sessions were ended at this very moment. Please sign in again.",
+    users_text: "The users are alice, bob and root; their passwords were printed at start.",
     finance: "Finance",
     books: "Income",
     scope_open: "This area is open",
@@ -198,6 +268,12 @@ static GERMAN: Words = Words {
     current: "dieses Gerät",
     last_seen: "Zuletzt gesehen",
     ago: ("vor ", ""),
+    it_was_done_by: ("Das war ", "."),
+    held_by: ("Sie sind angemeldet als ", ". Eine neue Anmeldung ersetzt diese Sitzung."),
+    full_house: (
+        "Sie sind auf so vielen Geräten angemeldet, wie erlaubt sind: ",
+        ". Melden Sie sich auf einem davon ab.",
+    ),
     room: ("Das sind ", " von höchstens ", " Sitzungen dieser Art."),
     address: "Adresse",
     end: "Gerät abmelden",
@@ -205,6 +281,20 @@ static GERMAN: Words = Words {
     end_others_text: "Kommt Ihnen etwas unbekannt vor? Melden Sie sich überall sonst ab.",
     end_others: "Alle anderen Geräte abmelden",
     more: "Mehr",
+    audit: "Protokoll",
+    history: "Verlauf",
+    history_text: "Was mit Ihren Sitzungen geschah, das Neueste zuerst.",
+    at: "Wann",
+    why: "Warum",
+    done_by: "Von",
+    device: "Gerät",
+    sign_in: "Anmelden",
+    user_name: "Benutzername",
+    remember: "Angemeldet bleiben",
+    remember_text: "Auf diesem Gerät, auch wenn der Browser geschlossen wird.",
+    to_home: "Zur Startseite",
+    ended_meanwhile: "Ihre Sitzungen wurden in eben diesem Moment beendet. Bitte melden Sie sich neu an.",
+    users_text: "Die Benutzer heißen alice, bob und root; ihre Passwörter wurden beim Start ausgegeben.",
     finance: "Finanzen",
     books: "Einnahmen",
     scope_open: "Dieser Bereich ist offen",
@@ -268,6 +358,15 @@ static FRENCH: Words = Words {
     current: "cet appareil",
     last_seen: "Dernière activité",
     ago: ("il y a ", ""),
+    it_was_done_by: ("C’était ", "."),
+    held_by: (
+        "Vous êtes connecté en tant que ",
+        ". Une nouvelle connexion remplace cette session.",
+    ),
+    full_house: (
+        "Vous êtes connecté sur autant d’appareils que permis : ",
+        ". Déconnectez-vous sur l’un d’eux.",
+    ),
     room: ("Vous avez ", " sessions de ce type sur ", " au plus."),
     address: "Adresse",
     end: "Déconnecter l’appareil",
@@ -275,6 +374,20 @@ static FRENCH: Words = Words {
     end_others_text: "Quelque chose vous semble inconnu ? Déconnectez-vous partout ailleurs.",
     end_others: "Déconnecter tous les autres appareils",
     more: "Plus",
+    audit: "Journal",
+    history: "Historique",
+    history_text: "Ce qui est arrivé à vos sessions, du plus récent au plus ancien.",
+    at: "Quand",
+    why: "Pourquoi",
+    done_by: "Par",
+    device: "Appareil",
+    sign_in: "Se connecter",
+    user_name: "Nom d’utilisateur",
+    remember: "Rester connecté",
+    remember_text: "Sur cet appareil, même après la fermeture du navigateur.",
+    to_home: "Vers l’accueil",
+    ended_meanwhile: "Il a été mis fin à vos sessions à cet instant. Veuillez vous reconnecter.",
+    users_text: "Les utilisateurs sont alice, bob et root ; leurs mots de passe ont été affichés au démarrage.",
     finance: "Finances",
     books: "Recettes",
     scope_open: "Cet espace est ouvert",
@@ -301,3 +414,25 @@ static FRENCH: Words = Words {
     wrong_password: "Le nom d’utilisateur ou le mot de passe est faux.",
     password_changed: "Votre mot de passe est changé. Vos autres sessions ont pris fin.",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_is_answered_in_the_language_it_likes_best() {
+        for (asked, lang) in [
+            ("", "en"),
+            ("de", "de"),
+            ("de-CH, de;q=0.9, en;q=0.8", "de"),
+            ("it, FR;q=0.7, en;q=0.3", "fr"),
+            ("en;q=0.2,fr;q=0.1,de;q=0.5", "de"),
+            ("de;q=0, fr;q=NaN, en;q=0.1", "en"),
+            ("*", "en"),
+            ("de;q=x;;,,;", "en"),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, asked.parse().unwrap())]);
+            assert_eq!(Words::accepted(&headers).lang, lang, "{asked}");
+        }
+    }
+}

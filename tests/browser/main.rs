@@ -4,6 +4,7 @@
 mod app;
 mod looks;
 mod portal;
+mod sensitive;
 #[expect(clippy::unwrap_used, reason = "a test")]
 #[path = "../portal/site.rs"]
 mod site;

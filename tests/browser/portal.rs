@@ -116,20 +116,20 @@ fn an_administrator_sees_and_ends_everyone() -> Result<(), Failure> {
     Ok(())
 }
 
-fn sign_in(browser: &Browser, site: &Site, user: &str) -> Result<(), Failure> {
+pub(crate) fn sign_in(browser: &Browser, site: &Site, user: &str) -> Result<(), Failure> {
     browser.goto(&format!("{}/login", site.url))?;
     again(browser, user)
 }
 
 /// Signs in where the sign-in page is shown already.
-fn again(browser: &Browser, user: &str) -> Result<(), Failure> {
+pub(crate) fn again(browser: &Browser, user: &str) -> Result<(), Failure> {
     enter(browser, user, PASSWORD)?;
     assert_eq!(browser.text("#user")?, user);
     assert_eq!(browser.text("h1")?, format!("Hello, {user}!"));
     Ok(())
 }
 
-fn enter(browser: &Browser, user: &str, password: &str) -> Result<(), Failure> {
+pub(crate) fn enter(browser: &Browser, user: &str, password: &str) -> Result<(), Failure> {
     browser.find("#username")?.type_text(user)?;
     browser.find("#password")?.type_text(password)?;
     browser.find("form[action='/login'] button")?.click()

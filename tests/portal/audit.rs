@@ -137,8 +137,8 @@ fn long_histories_have_pages_and_are_downloaded_whole() {
         let page = root.get(&path);
         assert!(page.body.contains("action=\"/audit.jsonl\""));
         count += kinds(&page).len();
-        let ids = page.body.split("<br><code class=\"fine\">").skip(1);
-        sessions.extend(ids.map(|id| id.split('<').next().unwrap().to_owned()));
+        let ids = page.body.split("/audit?session=").skip(1);
+        sessions.extend(ids.map(|id| id.split('"').next().unwrap().to_owned()));
         let Some(after) = between(&page.body, "name=\"after\" value=\"", "\"") else { break };
         path = format!("/audit?kind=issued&after={after}");
     }

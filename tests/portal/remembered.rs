@@ -78,7 +78,7 @@ fn the_devices_page_tells_how_many_there_may_be() {
     };
     let told = room(&mut alice).unwrap();
     assert!(told.contains("data-live=\"2\" data-limit=\"10\""), "of this class alone: {told}");
-    assert!(told.contains("These are <b>2</b> of at most <b>10</b> sessions"), "{told}");
+    assert!(told.contains("In use: <b>2</b> of at most <b>10</b> sessions"), "{told}");
     assert_eq!(room(&mut remembered), None, "its class has no limit");
     phone.post("/logout", &[]);
     assert!(room(&mut alice).unwrap().contains("data-live=\"1\""));

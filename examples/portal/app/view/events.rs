@@ -3,7 +3,7 @@
 use axum::response::Response;
 use maud::{Markup, html};
 use session_engine::store::{EventPage, StoredEvent};
-use session_engine::{Actor, EventKind};
+use session_engine::{Actor, Event, EventKind};
 
 use super::frame::{Place, page};
 use super::reason::told;
@@ -130,7 +130,10 @@ fn row(who: &SignedIn, stored: &StoredEvent) -> Markup {
                     Some(subject) => { b { (subject) } },
                     None => { "–" },
                 }
-                @if let Some(session) = event.session { br; code.fine { (session) } }
+                @if let Some(session) = event.session {
+                    br;
+                    a href={ "/audit?session=" (session) } { code.fine { (session) } }
+                }
             }
             td data-label="Why" {
                 @match &event.reason {
@@ -173,7 +176,7 @@ fn own(who: &SignedIn, stored: &StoredEvent) -> Markup {
         li.card data-event=(event.kind.code()) {
             div {
                 h2 {
-                    (happened(&event.kind, words))
+                    (happened(event, words))
                     @if event.session == Some(who.session.id()) { " " span.tag.good { (words.current) } }
                 }
                 dl.compact {
@@ -206,8 +209,14 @@ fn own(who: &SignedIn, stored: &StoredEvent) -> Markup {
 }
 
 /// What happened, in words for the one whom it happened to.
-fn happened(kind: &EventKind, words: &Words) -> &'static str {
-    let [english, german, french] = match kind {
+fn happened(event: &Event, words: &Words) -> &'static str {
+    let [english, german, french] = match event.kind {
+        // All but the one that is named.
+        EventKind::SubjectRevoked if event.detail.contains_key("kept") => [
+            "All other sessions ended",
+            "Alle anderen Sitzungen beendet",
+            "Toutes les autres sessions terminées",
+        ],
         EventKind::Issued => ["Session created", "Sitzung angelegt", "Session créée"],
         EventKind::Activated => ["First used", "Zum ersten Mal benutzt", "Première utilisation"],
         EventKind::LoggedIn => ["Signed in", "Angemeldet", "Connexion"],

@@ -28,6 +28,9 @@ pub(crate) enum Fault {
     /// No stamp can be set; everything else goes well.
     #[allow(dead_code, reason = "the adapters set none")]
     Stamps,
+    /// Of the events, only a first page can be read.
+    #[allow(dead_code, reason = "the adapters read none")]
+    LaterEvents,
     /// No row can be read.
     Damaged,
     /// A commit panics before it is carried out.
@@ -134,7 +137,10 @@ impl SessionStore for Spy {
         query: &EventQuery,
         after: Option<&Cursor>,
     ) -> Result<Events, StoreError> {
-        self.asked("events")?;
+        let fault = self.asked("events")?;
+        if matches!(fault, Some(Fault::LaterEvents)) && after.is_some() {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "out of order"));
+        }
         self.inner.events(realm, query, after).await
     }
 

@@ -8,6 +8,7 @@ use session_engine::{MemoryStore, NewSession, Policy, Sessions};
 
 use crate::client::Reply;
 use crate::site::Site;
+use crate::spy::{Fault, Spy};
 use crate::visitor::{Visitor, between};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -193,4 +194,24 @@ fn everybody_sees_in_his_language_what_happened_to_him() {
     assert!(page.contains("Von der Verwaltung beendet") && page.contains("Sitzung beendet"));
     alice.submit("/preferences", &[("lang", "fr")]);
     assert!(alice.get("/history").body.contains("Terminée par l’administration"));
+}
+
+#[test]
+fn a_download_that_is_not_whole_does_not_look_so() {
+    let spy = Arc::new(Spy::default());
+    let site = Site::on(spy.clone(), Policy::default());
+    let engine = Sessions::builder(spy.clone()).clock(site.clock.clone()).build();
+    for _ in 0..600 {
+        pollster::block_on(engine.create(NewSession::default())).unwrap();
+    }
+    let mut root = Visitor::signed_in(&site, "root");
+    assert_eq!(lines(&root.get("/audit.jsonl")).len(), 603);
+    spy.set(Some(Fault::LaterEvents));
+    // How much of it is on its way by then, the server decides.
+    if let Some(reply) = root.try_send("GET", "/audit.jsonl", "") {
+        assert!(reply.body.lines().filter(|line| line.starts_with('{')).count() <= 500);
+        assert!(!reply.body.ends_with("0\r\n\r\n"), "it breaks off");
+    }
+    spy.set(None);
+    assert_eq!(lines(&root.get("/audit.jsonl")).len(), 603);
 }

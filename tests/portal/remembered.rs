@@ -32,6 +32,9 @@ fn whoever_asks_for_it_stays_signed_in_over_the_end_of_his_browser() {
     let site = Site::new();
     let mut alice = Visitor::of(&site);
     assert!(alice.get("/login").body.contains("name=\"remember\" type=\"checkbox\""));
+    let wrong = [("username", "alice"), ("password", "wrong"), ("remember", "yes")];
+    let page = alice.post("/login", &wrong).body;
+    assert!(page.contains("aria-describedby=\"remember-hint\" checked>"), "still ticked: {page}");
     let set = sign_in(&mut alice, &[("remember", "yes")]);
     assert!(set.ends_with("; Max-Age=2592000"), "thirty days: {set}");
     for more in [vec![], vec![("remember", "")], vec![("remember", "no")]] {

@@ -17,7 +17,21 @@ fn visitors_store_nothing() {
     let site = Site::on(spy.clone(), Policy::default());
     for _ in 0..3 {
         let mut nobody = Visitor::of(&site);
-        for path in ["/", "/login", "/devices", "/sessions", "/nowhere", "/style.css", "/note"] {
+        for path in [
+            "/",
+            "/login",
+            "/password",
+            "/devices",
+            "/history",
+            "/finance",
+            "/sessions",
+            "/users",
+            "/audit",
+            "/audit.jsonl",
+            "/nowhere",
+            "/style.css",
+            "/note",
+        ] {
             nobody.get(path);
         }
         nobody.post("/note", &[("note", "x")]);
@@ -56,7 +70,16 @@ fn a_store_that_fails_makes_nobody_anonymous() {
     let jar = root.jar.clone();
     for kind in [StoreErrorKind::Unavailable, StoreErrorKind::StorageFull] {
         spy.set(Some(Fault::Down(kind)));
-        for path in ["/", "/devices", "/sessions", "/login"] {
+        for path in [
+            "/",
+            "/password",
+            "/devices",
+            "/history",
+            "/sessions",
+            "/audit",
+            "/audit.jsonl",
+            "/login",
+        ] {
             let reply = root.get(path);
             assert_eq!(reply.status, 503, "{path}");
             assert!(reply.all("set-cookie").is_empty() && reply.is_kept_out_of_caches(), "{path}");

@@ -72,6 +72,13 @@ impl Visitor {
     }
 
     pub(crate) fn send(&mut self, method: &str, path: &str, body: &str) -> Reply {
+        let reply = self.try_send(method, path, body).expect("an answer");
+        self.keep(&reply);
+        reply
+    }
+
+    /// `None` if the server hangs up without an answer. Cookies are not kept.
+    pub(crate) fn try_send(&self, method: &str, path: &str, body: &str) -> Option<Reply> {
         let pairs = self.jar.iter().map(|(name, value)| format!("{name}={value}"));
         let cookies = pairs.collect::<Vec<_>>().join("; ");
         let kind = if method == "POST" { "application/x-www-form-urlencoded" } else { "" };
@@ -80,9 +87,7 @@ impl Visitor {
             ("content-type", kind.as_bytes()),
             ("user-agent", self.agent.as_bytes()),
         ];
-        let reply = self.client.send(method, path, &fields, body);
-        self.keep(&reply);
-        reply
+        self.client.try_send(method, path, &fields, body)
     }
 
     /// Sends a request that no browser would.

@@ -112,6 +112,11 @@ impl AsRef<SignedIn> for Administrator {
 pub(crate) struct Fields(Vec<(String, String)>);
 
 impl Fields {
+    /// Those of a form that nobody has filled in.
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// The value of a field, the first if there are several.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -130,7 +135,7 @@ impl FromRequest<Portal> for Fields {
         match axum::Form::from_request(request, portal).await {
             Ok(axum::Form(pairs)) => Ok(Self(pairs)),
             // What is no form has no fields: it is refused for the one that every form here has.
-            Err(FormRejection::InvalidFormContentType(_)) => Ok(Self(Vec::new())),
+            Err(FormRejection::InvalidFormContentType(_)) => Ok(Self::none()),
             Err(rejection) => Err(rejection.into()),
         }
     }

@@ -32,6 +32,10 @@ fn remembered(exchange: &Exchange) -> Option<ClassName> {
     exchange.sessions().policy().has_class(&REMEMBERED).then(|| REMEMBERED.clone())
 }
 
+fn wants_to_stay(fields: &Fields) -> bool {
+    fields.get("remember") == Some("yes")
+}
+
 /// What a user keeps who signs in once more in the same browser. Not the note: it ends with its session.
 const CARRIED: [&str; 2] = [LANG, ZONE];
 
@@ -39,7 +43,7 @@ pub(crate) async fn show(
     State(portal): State<Portal>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    page(&portal, request, StatusCode::OK, None, "").await
+    page(&portal, request, StatusCode::OK, None, &Fields::none()).await
 }
 
 pub(crate) async fn sign_in(
@@ -66,14 +70,13 @@ pub(crate) async fn sign_in(
     };
     let is_right = portal.users.check(name, password).await.is_some();
     let again = |status, text| {
-        page(&portal, Request::from_parts(parts, ().into()), status, Some(text), name)
+        page(&portal, Request::from_parts(parts, ().into()), status, Some(text), &fields)
     };
     let Some(ticket) = ticket.filter(|_| is_right) else {
         return again(StatusCode::UNAUTHORIZED, words.wrong_password.to_owned()).await;
     };
     let login = Login::new("password").level(PASSWORD_LEVEL).client(client);
-    let wants_to_stay = fields.get("remember") == Some("yes");
-    let login = match remembered(&exchange).filter(|_| wants_to_stay) {
+    let login = match remembered(&exchange).filter(|_| wants_to_stay(&fields)) {
         Some(class) => login.class(class),
         None => login,
     };
@@ -106,7 +109,7 @@ async fn page(
     request: Request,
     status: StatusCode,
     refused: Option<String>,
-    name: &str,
+    filled: &Fields,
 ) -> Result<Response, Refusal> {
     let (mut parts, _) = request.into_parts();
     let exchange = exchange(&mut parts, portal).await?;
@@ -121,7 +124,8 @@ async fn page(
         words: Words::accepted(&parts.headers),
         csrf: &form.csrf,
         refused: refused.as_deref(),
-        name,
+        name: filled.get("username").unwrap_or_default(),
+        wants_to_stay: wants_to_stay(filled),
         ended,
         signed_out: Notice::presented(portal, &parts.headers) == Some(Notice::SignedOut),
         can_be_remembered: remembered(&exchange).is_some(),

@@ -20,6 +20,8 @@ pub(crate) struct SignInPage<'a> {
     pub(crate) ended: Option<End>,
     /// Whether this browser has just signed out.
     pub(crate) signed_out: bool,
+    /// Whether the box was ticked in that attempt.
+    pub(crate) wants_to_stay: bool,
     /// Whether a session may outlive the browser.
     pub(crate) can_be_remembered: bool,
     /// Whose live session the browser holds: signing in replaces it.
@@ -61,7 +63,7 @@ impl SignInPage<'_> {
                         @if self.can_be_remembered {
                             div.check {
                                 input #remember name="remember" type="checkbox" value="yes"
-                                    aria-describedby="remember-hint";
+                                    aria-describedby="remember-hint" checked[self.wants_to_stay];
                                 label for="remember" { (words.remember) }
                             }
                             p.fine.hint #remember-hint { (words.remember_text) }

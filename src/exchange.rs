@@ -3,6 +3,7 @@
 mod proofs;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use session_core::{
     Reason, Revoked, Session, Sessions, StoreError, StoreErrorKind, Subject, Timestamp, Visit,
 };
 
+#[cfg(feature = "client")]
+use crate::client::{ClientConfig, Fields, Seen};
 use crate::cookie::{CookieConfig, Presented};
 
 /// The engine and the cookie that an application's requests go through.
@@ -35,12 +38,28 @@ use crate::cookie::{CookieConfig, Presented};
 pub struct Gate {
     sessions: Sessions,
     cookie: Arc<CookieConfig>,
+    #[cfg(feature = "client")]
+    client: Option<Arc<ClientConfig>>,
 }
 
 impl Gate {
     /// A gate.
     pub fn new(sessions: Sessions, cookie: CookieConfig) -> Self {
-        Self { sessions, cookie: Arc::new(cookie) }
+        Self {
+            sessions,
+            cookie: Arc::new(cookie),
+            #[cfg(feature = "client")]
+            client: None,
+        }
+    }
+
+    /// The same, and each request is looked at for what it shows of its client: a session that begins with a login keeps
+    /// it.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn with_client(mut self, config: ClientConfig) -> Self {
+        self.client = Some(Arc::new(config));
+        self
     }
 
     /// The engine behind it.
@@ -59,9 +78,26 @@ impl Gate {
     /// A prefetch (`Sec-Purpose: prefetch`, WHATWG Fetch) is no sign of the user's presence and records no
     /// activity.
     pub fn begin<'h>(&self, headers: impl IntoIterator<Item = (&'h str, &'h [u8])>) -> Exchange {
+        self.begin_from(None, headers)
+    }
+
+    /// The same for a request whose connection has this other end. It matters only to a gate that looks at clients
+    /// (feature `client`).
+    #[cfg_attr(not(feature = "client"), expect(unused_variables, reason = "nobody asks for it"))]
+    pub fn begin_from<'h>(
+        &self,
+        peer: Option<IpAddr>,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+    ) -> Exchange {
         let mut cookies = Vec::new();
         let mut passive = false;
+        #[cfg(feature = "client")]
+        let mut fields = self.client.as_ref().map(|config| Fields::new(config.proxies()));
         for (name, value) in headers {
+            #[cfg(feature = "client")]
+            if let Some(fields) = &mut fields {
+                fields.see(name, value);
+            }
             if name.eq_ignore_ascii_case("cookie") {
                 cookies.push(value);
             } else if name.eq_ignore_ascii_case("sec-purpose") {
@@ -72,7 +108,14 @@ impl Gate {
         let visit = if passive { Visit::default().passive() } else { Visit::default() };
         let state = State { visit, ..State::default() };
         let begun_at = self.sessions.now();
-        let inner = Inner { gate: self.clone(), presented, begun_at, state: Mutex::new(state) };
+        let inner = Inner {
+            gate: self.clone(),
+            presented,
+            begun_at,
+            #[cfg(feature = "client")]
+            seen: fields.map(|fields| fields.seen(peer)),
+            state: Mutex::new(state),
+        };
         Exchange { inner: Arc::new(inner) }
     }
 }
@@ -101,6 +144,8 @@ struct Inner {
     gate: Gate,
     presented: Presented,
     begun_at: Timestamp,
+    #[cfg(feature = "client")]
+    seen: Option<Seen>,
     state: Mutex<State>,
 }
 
@@ -200,6 +245,12 @@ impl Exchange {
         &self.inner.presented
     }
 
+    /// What the request shows of its client, if its gate looks. Costs nothing.
+    #[cfg(feature = "client")]
+    pub fn seen(&self) -> Option<&Seen> {
+        self.inner.seen.as_ref()
+    }
+
     /// The engine.
     pub fn sessions(&self) -> &Sessions {
         self.inner.gate.sessions()
@@ -207,7 +258,8 @@ impl Exchange {
 
     /// Signs somebody in whose credential was checked since the ticket was drawn
     /// ([`Sessions::begin_login`]). The session that the request holds is replaced, whether anonymous or
-    /// somebody's; the keys in `carry` go over to the new one.
+    /// somebody's; the keys in `carry` go over to the new one. What the request shows of its client is kept with it, if
+    /// the gate looks and the login does not say.
     ///
     /// A session whose row is damaged has nothing to carry over, and does not keep its holder from signing in.
     ///
@@ -220,6 +272,11 @@ impl Exchange {
         carry: &[&str],
     ) -> Result<LoggedIn, Error> {
         self.may_issue()?;
+        #[cfg(feature = "client")]
+        let login = match (&self.inner.gate.client, self.seen()) {
+            (Some(config), Some(seen)) => login.client_if_none(config.client(seen)),
+            _ => login,
+        };
         let login = match self.session().await {
             Ok(Some(session)) => login.replacing(session, carry),
             Ok(None) => login,

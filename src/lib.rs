@@ -6,6 +6,8 @@
 //! one request and its response, and the [adapters](adapter) to frameworks.
 
 pub mod adapter;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "http")]
 pub mod cookie;
 #[cfg(feature = "http")]

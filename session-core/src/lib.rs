@@ -101,7 +101,7 @@ pub use memory::MemoryStore;
 pub use name::{ClassName, GroupName, NameError, Realm, ScopeName, Subject};
 pub use policy::{Class, OnLimit, Policy, PolicyBuilder, PolicyError, PolicyProblem, Scope};
 pub use random::{Random, RandomError, SystemRandom};
-pub use record::{Authentication, Client, Epochs, Record, ScopeEntry};
+pub use record::{Authentication, Client, Epochs, Record, ScopeEntry, bounded};
 pub use rotation::{OpenedBy, Pending, Previous, Rotation, Salt};
 pub use store::SessionStore;
 pub use timestamp::Timestamp;

@@ -5,5 +5,7 @@
 
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(all(feature = "limits", unix))]
+pub mod limits;
 #[cfg(feature = "tower")]
 pub mod tower;

@@ -1,5 +1,7 @@
 //! A browser and its exchanges, without a server.
 
+#[cfg(feature = "client")]
+mod clients;
 mod secrets;
 
 use session_core::{ManualClock, MemoryStore};

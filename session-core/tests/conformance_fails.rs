@@ -93,6 +93,7 @@ fn a_case_that_is_written_is_listed() {
         ("events", include_str!("../src/conformance/events.rs")),
         ("isolation", include_str!("../src/conformance/isolation.rs")),
         ("marks", include_str!("../src/conformance/marks.rs")),
+        ("notes", include_str!("../src/conformance/notes.rs")),
         ("races", include_str!("../src/conformance/races.rs")),
         ("records", include_str!("../src/conformance/records.rs")),
         ("retention", include_str!("../src/conformance/retention.rs")),

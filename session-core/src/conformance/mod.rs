@@ -42,6 +42,7 @@ pub mod engine;
 pub mod events;
 pub mod isolation;
 pub mod marks;
+pub mod notes;
 pub mod races;
 pub mod records;
 pub mod retention;

@@ -1,13 +1,18 @@
 //! Devices and anomalies, on every store.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pollster::block_on;
+use session_engine::postgres::{PostgresOptions, PostgresStore};
 use session_engine::risk::{Agent, Baseline, Mode, Network, Sight, Signals, Verdict, Watch};
 use session_engine::store::{EventQuery, Events};
 use session_engine::{
-    Login, ManualClock, Policy, Realm, Session, SessionToken, Sessions, Subject, Timestamp, open,
+    Login, ManualClock, Policy, Realm, Session, SessionStore, SessionToken, Sessions, Subject,
+    Timestamp, open,
 };
 
 const START: Timestamp = Timestamp::from_millis(1_893_456_000_000);
@@ -38,9 +43,9 @@ fn told(sessions: &Sessions, session: &Session) -> Vec<String> {
 
 /// A cookie that turns up on another system: it is told once, what was asked for stays asked for, and a proof
 /// gives it.
-fn a_moved_cookie_is_noticed(url: &str) {
+fn a_moved_cookie_is_noticed(store: Arc<dyn SessionStore>) {
     let clock = ManualClock::at(START);
-    let sessions = Sessions::builder(open(url).unwrap())
+    let sessions = Sessions::builder(store)
         .policy(Policy::default())
         .realm(Realm::new(format!("risk.{}", std::process::id())).unwrap())
         .clock(clock.clone())
@@ -68,17 +73,40 @@ fn a_moved_cookie_is_noticed(url: &str) {
 
 #[test]
 fn a_moved_cookie_is_noticed_in_memory() {
-    a_moved_cookie_is_noticed("memory://");
+    a_moved_cookie_is_noticed(block_on(open("memory://")).unwrap());
 }
 
 #[test]
 fn a_moved_cookie_is_noticed_in_sqlite() {
     let directory = tempfile::tempdir().unwrap();
-    a_moved_cookie_is_noticed(&format!("sqlite://{}", directory.path().join("a.db").display()));
+    let url = format!("sqlite://{}", directory.path().join("a.db").display());
+    a_moved_cookie_is_noticed(block_on(open(&url)).unwrap());
 }
 
 #[test]
 fn a_moved_cookie_is_noticed_in_sled() {
     let directory = tempfile::tempdir().unwrap();
-    a_moved_cookie_is_noticed(&format!("sled://{}", directory.path().join("a").display()));
+    let url = format!("sled://{}", directory.path().join("a").display());
+    a_moved_cookie_is_noticed(block_on(open(&url)).unwrap());
+}
+
+/// In a schema of its own, which is gone afterwards.
+#[test]
+fn a_moved_cookie_is_noticed_in_postgres() {
+    let server = std::env::var("SESSION_TEST_POSTGRES")
+        .expect("set SESSION_TEST_POSTGRES to the URL of a Postgres server to play with");
+    let schema = format!("risk_{}", std::process::id());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    // What the store spawns runs beside the test.
+    let _inside = runtime.enter();
+    let options = PostgresOptions::new(&server).unwrap().schema(&schema);
+    let store = Arc::new(block_on(PostgresStore::open_with(&options)).unwrap());
+    let told = catch_unwind(AssertUnwindSafe(|| a_moved_cookie_is_noticed(store)));
+    block_on(async {
+        let (client, connection) =
+            tokio_postgres::connect(&server, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(&format!("DROP SCHEMA {schema} CASCADE")).await.unwrap();
+    });
+    assert!(told.is_ok(), "on Postgres");
 }

@@ -13,6 +13,8 @@ pub mod cookie;
 #[cfg(feature = "http")]
 pub mod exchange;
 mod open;
+#[cfg(feature = "risk")]
+pub mod risk;
 
 pub use open::{OpenError, open};
 pub use session_core::*;

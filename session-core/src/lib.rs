@@ -67,6 +67,7 @@ mod limits;
 mod mark;
 mod memory;
 mod name;
+mod note;
 mod policy;
 #[cfg(feature = "toml")]
 mod policy_file;
@@ -99,6 +100,7 @@ pub use limits::{Limits, RequestLimits};
 pub use mark::{Mark, MarkKey, Marks, Raise, RaiseLog, Stamp};
 pub use memory::MemoryStore;
 pub use name::{ClassName, GroupName, NameError, Realm, ScopeName, Subject};
+pub use note::{Note, NoteError};
 pub use policy::{Class, OnLimit, Policy, PolicyBuilder, PolicyError, PolicyProblem, Scope};
 pub use random::{Random, RandomError, SystemRandom};
 pub use record::{Authentication, Client, Epochs, Record, ScopeEntry, bounded};

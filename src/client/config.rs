@@ -53,4 +53,33 @@ impl ClientConfig {
         }
         seen.client()
     }
+
+    /// The key that the device of a request is known by: a hash of its network, and of the browser, the system and the
+    /// kind of device that its user agent names. A new version of a browser is no new device.
+    #[cfg(feature = "risk")]
+    pub fn device(&self, seen: &Seen) -> String {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        use sha2::{Digest as _, Sha256};
+
+        let network = seen.network().map(|network| network.to_string()).unwrap_or_default();
+        let agent = seen.parsed_agent().map(|agent| {
+            let system = agent.system.unwrap_or_default();
+            format!("{} {system} {}", agent.browser, agent.device_class.code())
+        });
+        // Under the key first, if there is one: addresses are too few for a plain hash to hide them.
+        let named = self.shown("device", format!("{network} {}", agent.unwrap_or_default()));
+        URL_SAFE_NO_PAD.encode(&Sha256::digest(named)[..16])
+    }
+
+    /// A text as it is, or its pseudonym.
+    #[cfg(feature = "risk")]
+    pub(crate) fn shown(&self, kind: &str, text: String) -> String {
+        #[cfg(feature = "pseudonyms")]
+        if let Some(pseudonyms) = &self.pseudonyms {
+            return pseudonyms.of(kind, &text);
+        }
+        let _ = kind;
+        text
+    }
 }

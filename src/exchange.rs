@@ -1,6 +1,8 @@
 //! One request and its response: headers in, a session in between, headers out. No framework's types.
 
 mod proofs;
+#[cfg(feature = "risk")]
+mod risk;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,6 +17,11 @@ use session_core::{
 #[cfg(feature = "client")]
 use crate::client::{ClientConfig, Fields, Seen};
 use crate::cookie::{CookieConfig, Presented};
+#[cfg(feature = "risk")]
+use crate::risk::Watch;
+
+#[cfg(feature = "risk")]
+pub use self::risk::StepUpAsked;
 
 /// The engine and the cookie that an application's requests go through.
 ///
@@ -40,6 +47,8 @@ pub struct Gate {
     cookie: Arc<CookieConfig>,
     #[cfg(feature = "client")]
     client: Option<Arc<ClientConfig>>,
+    #[cfg(feature = "risk")]
+    watch: Option<Watch>,
 }
 
 impl Gate {
@@ -50,6 +59,8 @@ impl Gate {
             cookie: Arc::new(cookie),
             #[cfg(feature = "client")]
             client: None,
+            #[cfg(feature = "risk")]
+            watch: None,
         }
     }
 
@@ -153,6 +164,9 @@ struct Inner {
 struct State {
     visit: Visit,
     answer: Option<Answer<Session>>,
+    /// A live session that is not answered with before its holder proves himself.
+    #[cfg(feature = "risk")]
+    held: Option<StepUpAsked>,
     /// Another request has ended the session, or taken over its secret, while this one held it.
     lost: bool,
     effect: Effect,
@@ -209,20 +223,36 @@ impl Exchange {
             Presented::Token(token) => self.sessions().resume_as(token, visit).await?,
             Presented::Nothing | Presented::Malformed | Presented::Ambiguous => Answer::Absent,
         };
+        let successor = match &answer {
+            Answer::Live(session) => {
+                session.successor().map(|token| (token.clone(), session.clone()))
+            }
+            Answer::Ended(_) | Answer::Absent => None,
+        };
+        #[cfg(feature = "risk")]
+        let answer = match answer {
+            Answer::Live(session) => self.watched(session).await?,
+            gone => gone,
+        };
         let mut state = self.state();
         // A change that was committed while this loaded knows better.
         if let Some(known) = &state.answer {
             return Ok(known.clone());
         }
-        if let Answer::Live(session) = &answer
-            && let Some(token) = session.successor()
+        if let Some((token, session)) = successor
+            // Who is held back gets no token: it may be in the wrong hands.
+            && matches!(answer, Answer::Live(_))
             && matches!(state.effect, Effect::None)
         {
-            let issued = Issued { token: token.clone(), session: session.clone() };
-            state.effect = Effect::Renew(Box::new(issued));
+            state.effect = Effect::Renew(Box::new(Issued { token, session }));
         }
         state.answer = Some(answer.clone());
         Ok(answer)
+    }
+
+    #[cfg(not(feature = "risk"))]
+    async fn held_or_live(&self) -> Result<Answer<Session>, Error> {
+        self.answer().await
     }
 
     /// Says that the request is no sign of its user's presence, such as polling: it records no activity. To
@@ -277,9 +307,9 @@ impl Exchange {
             (Some(config), Some(seen)) => login.client_if_none(config.client(seen)),
             _ => login,
         };
-        let login = match self.session().await {
-            Ok(Some(session)) => login.replacing(session, carry),
-            Ok(None) => login,
+        let login = match self.held_or_live().await {
+            Ok(Answer::Live(session)) => login.replacing(session, carry),
+            Ok(Answer::Ended(_) | Answer::Absent) => login,
             Err(Error::Store(error)) if is_unreadable(&error) => login,
             Err(error) => return Err(error),
         };
@@ -414,7 +444,7 @@ impl Exchange {
     /// # Errors
     /// The store fails: the session may still live, and the answer must not say otherwise.
     pub async fn sign_out(&self) -> Result<(), Error> {
-        let Some(session) = self.session().await? else { return Ok(()) };
+        let Answer::Live(session) = self.held_or_live().await? else { return Ok(()) };
         let (answer, ended) = match self.sessions().sign_out(&session).await? {
             Revoked::Now(end) => (Answer::Ended(end), true),
             Revoked::Already(end) => (Answer::Ended(end), false),
@@ -435,7 +465,7 @@ impl Exchange {
     /// # Errors
     /// The store fails: the sessions may still live, and the answer must not say otherwise.
     pub async fn sign_out_everywhere(&self) -> Result<(), Error> {
-        let Some(session) = self.session().await? else { return Ok(()) };
+        let Answer::Live(session) = self.held_or_live().await? else { return Ok(()) };
         let Some(subject) = session.subject() else { return self.sign_out().await };
         let (reason, actor) = (Reason::SignedOut, Actor::Subject);
         self.sessions().revoke_subject(subject, reason, actor).await?;
@@ -484,6 +514,10 @@ impl Exchange {
         state.effect = Effect::Issue(Box::new(issued.clone()));
         state.answer = Some(Answer::Live(issued.session.clone()));
         state.lost = false;
+        #[cfg(feature = "risk")]
+        {
+            state.held = None;
+        }
     }
 
     // Whoever panicked while holding it has left a whole state.

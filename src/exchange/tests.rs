@@ -2,6 +2,8 @@
 
 #[cfg(feature = "client")]
 mod clients;
+#[cfg(feature = "risk")]
+mod risk;
 mod secrets;
 
 use session_core::{ManualClock, MemoryStore};

@@ -7,6 +7,7 @@ use session_core::{Answer, Data, DataError, Error, Note, Record, Session, Sessio
 
 use super::baseline::Baseline;
 use super::{Assessment, RiskHook, Sight, Verdict};
+use crate::client::{ClientConfig, Seen};
 
 /// Whether anything is done about what is noticed.
 ///
@@ -54,6 +55,8 @@ impl Mode {
 pub struct Watch {
     hook: Arc<dyn RiskHook>,
     mode: Mode,
+    #[cfg(feature = "geo")]
+    locate: Option<Arc<dyn super::Locate>>,
 }
 
 /// What comes of one request.
@@ -87,7 +90,29 @@ impl Watch {
 
     /// A watch that observes.
     pub fn new(hook: impl RiskHook + 'static) -> Self {
-        Self { hook: Arc::new(hook), mode: Mode::Observe }
+        Self {
+            hook: Arc::new(hook),
+            mode: Mode::Observe,
+            #[cfg(feature = "geo")]
+            locate: None,
+        }
+    }
+
+    /// The same with somebody who knows where networks are.
+    #[cfg(feature = "geo")]
+    #[must_use]
+    pub fn locating(self, locate: impl super::Locate + 'static) -> Self {
+        Self { locate: Some(Arc::new(locate)), ..self }
+    }
+
+    /// What a request shows, with the place of its network if somebody knows that.
+    pub fn sight(&self, seen: &Seen, config: &ClientConfig) -> Sight {
+        let sight = Sight::of(seen, config);
+        #[cfg(feature = "geo")]
+        if let (Some(locate), Some(address)) = (&self.locate, seen.address) {
+            return sight.located(address, &**locate);
+        }
+        sight
     }
 
     /// The same in another mode.

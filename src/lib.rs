@@ -30,4 +30,10 @@ pub use session_sqlite as sqlite;
 
 #[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../docs/guide/frameworks.md")]
+#[doc = include_str!("../docs/guide/audit.md")]
 mod guide {}
+
+#[cfg(all(doctest, feature = "risk"))]
+#[doc = include_str!("../docs/guide/client.md")]
+#[doc = include_str!("../docs/guide/devices.md")]
+mod guide_to_clients {}

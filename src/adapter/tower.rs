@@ -30,10 +30,16 @@ use crate::exchange::{Exchange, Gate};
 /// A gate that looks at clients wants to know who is at the other end of the connection, which is for the server to say. With
 /// axum, which is then served by `into_make_service_with_connect_info::<SocketAddr>()`:
 ///
-/// ```ignore
-/// let layer = layer.with_peer(|extensions| {
-///     extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
-/// });
+/// ```
+/// use std::net::SocketAddr;
+/// use axum::extract::ConnectInfo;
+/// use session_engine::adapter::tower::SessionLayer;
+///
+/// fn of_axum(layer: SessionLayer) -> SessionLayer {
+///     layer.with_peer(|extensions| {
+///         extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+///     })
+/// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct SessionLayer {

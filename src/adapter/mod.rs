@@ -5,7 +5,7 @@
 
 #[cfg(feature = "axum")]
 pub mod axum;
-#[cfg(all(feature = "limits", unix))]
+#[cfg(feature = "limits")]
 pub mod limits;
 #[cfg(feature = "tower")]
 pub mod tower;

@@ -5,6 +5,7 @@
 mod app;
 #[path = "../adapters/client.rs"]
 mod client;
+mod clients;
 mod forms;
 mod hostile;
 mod policy;

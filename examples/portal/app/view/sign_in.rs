@@ -12,6 +12,8 @@ pub(crate) struct SignInPage<'a> {
     pub(crate) csrf: &'a str,
     /// Why the last attempt was refused.
     pub(crate) refused: Option<&'a str>,
+    /// Whether the session of this browser is held back until its holder signs in again.
+    pub(crate) held_back: bool,
     /// The name of that attempt.
     pub(crate) name: &'a str,
     /// How the session ended that the browser still holds.
@@ -38,6 +40,12 @@ impl SignInPage<'_> {
                         p.notice {
                             "You are signed in as " b { (name) } ". Signing in again replaces that session. "
                             a href="/" { "To the home page" }
+                        }
+                    }
+                    @if self.held_back {
+                        p.notice.bad #held-back role="alert" {
+                            "This does not look like the browser that you signed in with. Please sign in again; if \
+                             that was not you, nobody has seen anything of yours."
                         }
                     }
                     @if let Some(text) = self.refused {

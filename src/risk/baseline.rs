@@ -221,8 +221,12 @@ impl Baseline {
     }
 }
 
+/// Whether something is to be told: new, or not for so long. Who shows something else with each request is told of eight
+/// times in that long, and not with each of them: each is a write.
 fn due(known: &mut Vec<(String, Timestamp)>, key: &str, every: Duration, now: Timestamp) -> bool {
-    if known.iter().any(|(other, at)| other == key && now.since(*at) < every) {
+    let lately = |at: &Timestamp| now.since(*at) < every;
+    let told = known.iter().any(|(other, at)| other == key && lately(at));
+    if told || known.iter().filter(|(_, at)| lately(at)).count() >= Baseline::MAX {
         return false;
     }
     known.retain(|(other, _)| other != key);

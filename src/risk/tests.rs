@@ -194,6 +194,20 @@ fn devices_and_signals_are_told_at_most_hourly() {
 }
 
 #[test]
+fn who_shows_another_device_with_each_request_is_told_of_eight_times_an_hour() {
+    let mut watched = Watched::new(Mode::Observe);
+    let mut told = 1;
+    for index in 0..100 {
+        let device = Some(format!("device {index}"));
+        told += watched.shows(&Sight { device, ..seen("192.0.2.1") }).notes.len();
+    }
+    assert_eq!(told, Baseline::MAX);
+    watched.now = watched.now + Watch::EVERY;
+    let step = watched.shows(&Sight { device: Some("another".into()), ..seen("192.0.2.1") });
+    assert_eq!(step.notes.len(), 1, "an hour later it goes on");
+}
+
+#[test]
 fn a_baseline_stays_small() {
     let mut watched = Watched::new(Mode::Observe);
     for index in 0..200_u32 {

@@ -45,13 +45,18 @@ impl ClientConfig {
         &self.proxies
     }
 
-    /// What is kept of a client.
+    /// What is kept of a client; with the feature `risk`, the key of its device too.
     pub fn client(&self, seen: &Seen) -> Client {
         #[cfg(feature = "pseudonyms")]
-        if let Some(pseudonyms) = &self.pseudonyms {
-            return pseudonyms.client(seen);
-        }
-        seen.client()
+        let client = match &self.pseudonyms {
+            Some(pseudonyms) => pseudonyms.client(seen),
+            None => seen.client(),
+        };
+        #[cfg(not(feature = "pseudonyms"))]
+        let client = seen.client();
+        #[cfg(feature = "risk")]
+        let client = client.with_device(&self.device(seen));
+        client
     }
 
     /// The key that the device of a request is known by: a hash of its network, and of the browser, the system and the

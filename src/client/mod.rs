@@ -59,7 +59,7 @@ impl Seen {
     /// What the header fields of a request show: names of any case and raw values. `peer` is the other end of the
     /// connection; none if that has no address, as a Unix socket has none.
     ///
-    /// Of a field that comes several times the first counts, but for those of proxies. Costs no I/O, and time in
+    /// Of a field that comes several times the first that can be read counts, but for those of proxies. Costs no I/O, and time in
     /// proportion to the fields.
     pub fn of<'h>(
         peer: Option<IpAddr>,
@@ -129,7 +129,12 @@ impl<'h, 'p> Fields<'h, 'p> {
     }
 
     pub(crate) fn seen(self, peer: Option<IpAddr>) -> Seen {
-        Seen { address: self.proxies.client(peer, &self.forwarded), ..self.seen }
+        // What is there and empty says nothing.
+        let some = |text: Option<Box<str>>| text.filter(|text| !text.is_empty());
+        let Seen { agent, languages, platform, mobile, .. } = self.seen;
+        let address = self.proxies.client(peer, &self.forwarded);
+        let [agent, languages, platform] = [agent, languages, platform].map(some);
+        Seen { address, agent, languages, platform, mobile }
     }
 }
 
@@ -177,6 +182,7 @@ mod tests {
             ("sec-ch-ua-mobile", b"perhaps"),
             ("sec-ch-ua-platform", b"\""),
         ]);
+        assert_eq!(of(&[("user-agent", b"")]).agent, None);
         assert_eq!(seen.agent.map(|agent| agent.len()), Some(256));
         assert_eq!(seen.languages.as_deref(), Some("\u{fffd}[2Jde"));
         assert_eq!((seen.mobile, seen.platform.as_deref()), (None, Some("\"")));

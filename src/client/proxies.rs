@@ -23,7 +23,8 @@ use ipnet::IpNet;
 /// | `forwarded networks=10.0.0.0/8,fd00::/8` | any number of proxies in these networks, which append to `Forwarded` (RFC 7239) |
 ///
 /// Where what is needed is missing or cannot be read (`unknown`, a hidden name, too few addresses), the answer is the
-/// last address that is known for sure: that of the proxy which handed it on, or of the connection.
+/// last address that is known for sure: that of the proxy which handed it on, or of the connection. A connection without an
+/// address, such as a Unix socket's, counts as one of `hops`; to `networks` nobody is known behind it.
 ///
 /// ```
 /// use session_engine::client::Proxies;
@@ -133,13 +134,16 @@ impl Proxies {
 impl ProxyHeader {
     /// The addresses that a field names, from left to right; `None` for each that is hidden, unknown or no address.
     fn nodes(self, field: &[u8]) -> Vec<Option<IpAddr>> {
-        let Ok(field) = std::str::from_utf8(field) else { return vec![None] };
+        let text = |bytes| std::str::from_utf8(bytes).ok();
         match self {
-            Self::XForwardedFor => field.split(',').map(|node| address(node.trim())).collect(),
-            Self::Forwarded => elements(field).map_or_else(
-                || vec![None],
-                |all| all.iter().map(|one| forwarded_for(one)).collect(),
-            ),
+            Self::XForwardedFor => {
+                let nodes = field.split(|byte| *byte == b',');
+                nodes.map(|node| text(node).and_then(|node| address(node.trim()))).collect()
+            }
+            Self::Forwarded => match text(field).and_then(elements) {
+                Some(all) => all.iter().map(|one| forwarded_for(one)).collect(),
+                None => vec![None],
+            },
         }
     }
 }
@@ -257,8 +261,16 @@ impl FromStr for Proxies {
 /// A network, or a single address.
 fn network(text: &str) -> Result<IpNet, ProxiesError> {
     let single = || text.parse::<IpAddr>().map(IpNet::from).ok();
+    let shown = || text.chars().take(64).collect();
     let network = text.parse::<IpNet>().ok().or_else(single);
-    network.ok_or_else(|| ProxiesError::Network(text.chars().take(64).collect()))
+    match network.ok_or_else(|| ProxiesError::Network(shown()))? {
+        network if network.prefix_len() == 0 => Err(ProxiesError::Everybody),
+        // No address would be in it: they are all taken for what they are.
+        IpNet::V6(network) if network.addr().to_ipv4_mapped().is_some() => {
+            Err(ProxiesError::Mapped(shown()))
+        }
+        network => Ok(network),
+    }
 }
 
 /// As it is read again.
@@ -298,6 +310,12 @@ pub enum ProxiesError {
     /// A network is none.
     #[error("{0:?} is no network such as 10.0.0.0/8 and no address")]
     Network(String),
+    /// A network is everybody's: every client would choose its address.
+    #[error("a network of all addresses holds more than the own proxies")]
+    Everybody,
+    /// A network of IPv4 is written as one of IPv6.
+    #[error("{0:?} is a network of IPv4: write it as one")]
+    Mapped(String),
 }
 
 #[cfg(test)]

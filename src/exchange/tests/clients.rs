@@ -28,6 +28,7 @@ fn a_login_keeps_network_and_agent_as_the_proxies_tell_them() {
     let client = signed_in(&exchange, Login::new("password")).client().clone();
     assert_eq!(client.address.as_deref(), Some("2001:db8::/64"));
     assert_eq!(client.agent.as_deref(), Some("curl/8.14.1"));
+    assert_eq!(client.device.is_some(), cfg!(feature = "risk"));
 }
 
 #[test]

@@ -61,11 +61,11 @@ async fn serve(options: Options) -> Result<(), Failure> {
     }
     let passwords = ["alice", "bob", "root"].map(|name| Ok((name, options.password(invent)?)));
     let passwords = passwords.into_iter().collect::<Result<Vec<_>, Failure>>()?;
-    let accounts: Vec<Account<'_>> = passwords
+    let accounts = passwords
         .iter()
-        .map(|(name, password)| Account { name, password, is_administrator: *name == "root" })
-        .collect();
-    let users = Users::new(&accounts)?;
+        .map(|(name, password)| Account::new(name, password, *name == "root"))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let users = Users::new(accounts)?;
     let gate = gate(sessions.clone(), cookie.clone(), options.proxies.clone(), options.risk());
     let app = app(gate, users)?;
     let listener = TcpListener::bind(options.listen)

@@ -10,6 +10,7 @@ use session_engine::cookie::CookieConfig;
 use session_engine::risk::Mode;
 
 use crate::Failure;
+use crate::app::REMEMBERED;
 
 /// A small application on session-engine: sign in, see your sessions, end them.
 #[derive(Debug, Parser)]
@@ -65,11 +66,13 @@ impl Options {
     /// The cookie: secure behind https, else the insecure one for development, which is refused on an address
     /// that others can reach.
     pub(crate) fn cookie(&self) -> Result<CookieConfig, Failure> {
+        // The cookie of whoever asked to stay signed in outlives the browser.
+        let remembering = |cookie: CookieConfig| cookie.persistent_for(REMEMBERED.clone());
         if self.behind_https {
-            return Ok(CookieConfig::new());
+            return Ok(remembering(CookieConfig::new()));
         }
         if self.listen.ip().to_canonical().is_loopback() || self.insecure {
-            return Ok(CookieConfig::insecure_development());
+            return Ok(remembering(CookieConfig::insecure_development()));
         }
         let text = format!(
             "{} can be reached by others, and this is plain http: put it behind https and say --behind-https, or \

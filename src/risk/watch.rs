@@ -6,7 +6,7 @@ use std::time::Duration;
 use session_core::{Answer, Data, DataError, Error, Note, Record, Session, Sessions, Timestamp};
 
 use super::baseline::Baseline;
-use super::{Assessment, RiskHook, Sight, Verdict};
+use super::{Agent, Assessment, RiskHook, Sight, Verdict};
 use crate::client::{ClientConfig, Seen};
 
 /// Whether anything is done about what is noticed.
@@ -237,11 +237,9 @@ fn settled<T>(
 /// What is told of a device.
 fn device(key: &str, seen: &Sight) -> Note {
     let note = Note::device_seen().with_detail("device", key);
-    match &seen.agent {
-        Some(agent) => note
-            .with_detail("browser", &agent.browser)
-            .with_detail("system", &agent.system)
-            .with_detail("class", &agent.device_class),
-        None => note,
-    }
+    let Some(Agent { browser, system, device_class, .. }) = &seen.agent else { return note };
+    let said = [("browser", browser), ("system", system), ("class", device_class)];
+    said.iter()
+        .filter(|(_, text)| !text.is_empty())
+        .fold(note, |note, (name, text)| note.with_detail(name, text))
 }

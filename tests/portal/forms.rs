@@ -10,6 +10,11 @@ fn actions(id: &str) -> Vec<(String, Vec<(&'static str, &'static str)>)> {
         ("/note".to_owned(), vec![("note", "changed")]),
         ("/preferences".to_owned(), vec![("lang", "de"), ("tz", "UTC")]),
         (format!("/devices/{id}/end"), vec![]),
+        (
+            "/password".to_owned(),
+            vec![("old", PASSWORD), ("new", "fifteen letters"), ("again", "fifteen letters")],
+        ),
+        ("/finance/unlock".to_owned(), vec![("password", PASSWORD)]),
         ("/devices/end-others".to_owned(), vec![]),
         (format!("/sessions/{id}/end"), vec![]),
         ("/sessions/end-user".to_owned(), vec![("user", "alice")]),
@@ -21,7 +26,7 @@ fn actions(id: &str) -> Vec<(String, Vec<(&'static str, &'static str)>)> {
 fn every_form_that_does_something_is_bound_to_its_session() {
     let site = Site::new();
     let mut root = Visitor::signed_in(&site, "root");
-    for path in ["/", "/devices", "/sessions", "/login"] {
+    for path in ["/", "/password", "/devices", "/sessions", "/login"] {
         let page = root.get(path).body;
         let forms: Vec<_> = page.split("<form").skip(1).collect();
         assert!(!forms.is_empty(), "{path}");
@@ -75,6 +80,29 @@ fn a_form_from_elsewhere_is_refused() {
     root.sign_in("root");
     assert_ne!(root.csrf, own);
     assert_eq!(root.post_exactly("/logout", &[("csrf", &own)]).status, 403, "of the one before");
+}
+
+#[test]
+fn a_form_can_be_sent_after_its_page_came_with_a_new_cookie() {
+    let site = Site::new();
+    let mut alice = Visitor::signed_in(&site, "alice");
+    let first = alice.token();
+    for _ in 0..3 {
+        site.clock.advance(std::time::Duration::from_secs(25 * 60));
+        alice.get("/");
+    }
+    assert_ne!(alice.token(), first, "by the policy, every hour");
+    assert!(alice.submit("/note", &[("note", "still here")]).body.contains("still here"));
+    // The other way round: the page came with the old one, and the answer to its form brings the new one.
+    site.clock.advance(std::time::Duration::from_secs(25 * 60));
+    alice.get("/");
+    site.clock.advance(std::time::Duration::from_secs(25 * 60));
+    alice.get("/");
+    let second = alice.token();
+    site.clock.advance(std::time::Duration::from_secs(25 * 60));
+    assert!(alice.submit("/note", &[("note", "and here")]).body.contains("and here"));
+    assert_ne!(alice.token(), second);
+    assert!(alice.submit("/note", &[("note", "and now")]).body.contains("and now"));
 }
 
 #[test]
@@ -138,7 +166,7 @@ fn nobody_without_a_session_gets_further_than_the_sign_in_page() {
     let site = Site::new();
     let id = Visitor::signed_in(&site, "alice").session();
     let mut nobody = Visitor::of(&site);
-    for path in ["/", "/devices", "/sessions", "/sessions?user=alice"] {
+    for path in ["/", "/password", "/devices", "/sessions", "/sessions?user=alice"] {
         let reply = nobody.get(path);
         assert_eq!((reply.status, reply.all("location")), (303, vec!["/login"]), "{path}");
         assert!(reply.is_kept_out_of_caches() && reply.body.is_empty(), "{path}");
@@ -182,7 +210,9 @@ fn actions_are_not_done_by_looking() {
     let site = Site::new();
     let mut root = Visitor::signed_in(&site, "root");
     let id = root.session();
-    for (path, _) in actions(&id) {
+    // Those that have their form at the same address show it.
+    let shown = ["/password", "/finance/unlock"];
+    for (path, _) in actions(&id).into_iter().filter(|(path, _)| !shown.contains(&&**path)) {
         let reply = root.get(&path);
         assert_eq!((reply.status, reply.all("allow")), (405, vec!["POST"]), "{path}");
         assert_eq!(root.send("HEAD", &path, "").status, 405, "{path}");

@@ -83,7 +83,19 @@ fn a_hostile_cookie_is_nobodys() {
 fn every_answer_has_its_guards() {
     let site = Site::new();
     let mut root = Visitor::signed_in(&site, "root");
-    for path in ["/", "/login", "/devices", "/sessions", "/nowhere", "/note", "/style.css"] {
+    for path in [
+        "/",
+        "/login",
+        "/password",
+        "/history",
+        "/audit",
+        "/audit.jsonl",
+        "/devices",
+        "/sessions",
+        "/nowhere",
+        "/note",
+        "/style.css",
+    ] {
         let reply = root.get(path);
         for (name, value) in [
             ("x-frame-options", "DENY"),

@@ -3,14 +3,18 @@
 
 #[path = "../../examples/portal/app/mod.rs"]
 mod app;
+mod audit;
 #[path = "../adapters/client.rs"]
 mod client;
 mod clients;
+mod finance;
 mod forms;
 mod hostile;
+mod password;
 mod policy;
 mod process;
 mod reasons;
+mod remembered;
 mod schema;
 mod site;
 #[expect(dead_code, reason = "no handler of the portal is made to panic")]

@@ -22,6 +22,23 @@ fn told(visitor: &mut Visitor) -> (String, String) {
     (reason, page.body)
 }
 
+/// Whoever has been signed out is told why in the language of his browser.
+#[test]
+fn a_reason_is_told_in_the_language_of_the_browser() {
+    let site = Site::new();
+    let mut alice = Visitor::signed_in(&site, "alice");
+    let cookie = format!("id={}", alice.token());
+    alice.post("/logout", &[]);
+    for (lang, title) in
+        [("en", "Signed out"), ("de-AT,de;q=0.9", "Abgemeldet"), ("fr", "Déconnexion")]
+    {
+        let fields = [("cookie", cookie.as_bytes()), ("accept-language", lang.as_bytes())];
+        let page = alice.send_raw("GET", "/login", &fields).body;
+        assert!(page.contains(&format!("<strong>{title}</strong>")), "{page}");
+        assert!(page.contains(&format!("<html lang=\"{}\">", &lang[..2])), "{page}");
+    }
+}
+
 #[test]
 fn time_ends_sessions() {
     let site = Site::new();

@@ -11,7 +11,7 @@ use session_engine::{ManualClock, MemoryStore, Policy, SessionStore, Sessions, T
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::app::{Account, Users, app, gate};
+use crate::app::{Account, REMEMBERED, Users, app, gate};
 
 /// A portal of its own. It stops when dropped.
 pub(crate) struct Site {
@@ -39,7 +39,7 @@ impl Site {
     ) -> Self {
         let clock = ManualClock::at(START);
         let sessions = Sessions::builder(store).policy(policy).clock(clock.clone()).build();
-        let cookie = CookieConfig::insecure_development();
+        let cookie = CookieConfig::insecure_development().persistent_for(REMEMBERED.clone());
         let gate = gate(sessions, cookie, proxies, risk);
         let app = app(gate, users()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -71,14 +71,12 @@ pub(crate) const START: Timestamp = Timestamp::from_millis(1_767_268_800_000);
 /// The password of all users.
 pub(crate) const PASSWORD: &str = "correct horse & battery";
 
-/// Alice, Bob and Root, hashed once for all tests of a process.
+/// Alice, Bob and Root, hashed once for all tests of a process. What a test changes of them is its own.
 fn users() -> Users {
-    static USERS: OnceLock<Users> = OnceLock::new();
-    let users = USERS.get_or_init(|| {
-        let account =
-            |name, is_administrator| Account { name, password: PASSWORD, is_administrator };
-        Users::new(&[account("alice", false), account("bob", false), account("root", true)])
-            .unwrap()
+    static ACCOUNTS: OnceLock<Vec<Account>> = OnceLock::new();
+    let accounts = ACCOUNTS.get_or_init(|| {
+        let names = ["alice", "bob", "root"];
+        names.map(|name| Account::new(name, PASSWORD, name == "root").unwrap()).into()
     });
-    users.clone()
+    Users::new(accounts.clone()).unwrap()
 }

@@ -6,7 +6,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query as Asked, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use session_engine::{Actor, Answer, Query, Reason, Revoked, SessionId};
+use session_engine::{Actor, Answer, Error, Query, Reason, Revoked, SessionId, StoreErrorKind};
 
 use super::Portal;
 use super::guard::{Sent, SignedIn};
@@ -16,7 +16,7 @@ use super::view::{self, Notice};
 /// Where the list goes on.
 #[derive(Deserialize)]
 pub(crate) struct Page {
-    after: Option<String>,
+    pub(super) after: Option<String>,
 }
 
 pub(crate) async fn show(
@@ -27,10 +27,36 @@ pub(crate) async fn show(
     let Asked(Page { after }) = asked?;
     let after = cursor(after.as_deref())?;
     let query = Query { subject: Some(who.name.clone()), ..Query::default() };
-    let mut page = who.exchange.sessions().list(&query, after.as_ref()).await?;
+    let mut page = who.exchange.sessions().list(&query, after.as_ref()).await.map_err(no_place)?;
+    let room = room(&who).await?;
     // This one first, then those that were used last.
     page.sessions.sort_by_key(|info| (info.id != who.session.id(), Reverse(info.last_seen_at)));
-    Ok(view::devices(&portal, &who, &page))
+    Ok(view::devices(&portal, &who, &page, room))
+}
+
+/// How many live sessions of this one's class its user has, and how many he may have at most.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    pub(crate) live: usize,
+    pub(crate) limit: u32,
+}
+
+/// Counts over all pages, of which there is one for most people.
+async fn room(who: &SignedIn) -> Result<Option<Room>, Refusal> {
+    let sessions = who.exchange.sessions();
+    let policy = sessions.policy();
+    let class = who.session.class();
+    let Some(limit) = policy.class(class).max_sessions else { return Ok(None) };
+    let query = Query { subject: Some(who.name.clone()), ..Query::default() };
+    let (mut live, mut after) = (0, None);
+    loop {
+        let page = sessions.list(&query, after.as_ref()).await?;
+        live += page.sessions.iter().filter(|info| info.class == *class).count();
+        after = page.next;
+        if after.is_none() {
+            return Ok(Some(Room { live, limit: limit.get() }));
+        }
+    }
 }
 
 pub(crate) async fn end(
@@ -70,5 +96,17 @@ pub(crate) async fn end_others(
 /// A place in a list, from the text of a request.
 pub(crate) fn cursor(text: Option<&str>) -> Result<Option<session_engine::store::Cursor>, Refusal> {
     let parsed = text.filter(|text| !text.is_empty()).map(str::parse).transpose();
-    parsed.map_err(|_| Refusal::Invalid("after is no place in this list.".to_owned()))
+    parsed.map_err(|_| Refusal::Invalid(NO_PLACE.to_owned()))
+}
+
+const NO_PLACE: &str = "after is no place in this list.";
+
+/// Why a list cannot be read: a store tells a place that it has not made itself.
+pub(crate) fn no_place(error: Error) -> Refusal {
+    match error {
+        Error::Store(error) if error.kind() == StoreErrorKind::Invalid => {
+            Refusal::Invalid(NO_PLACE.to_owned())
+        }
+        error => Refusal::Failed(error),
+    }
 }

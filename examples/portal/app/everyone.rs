@@ -7,12 +7,10 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query as Asked, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use session_engine::{
-    Actor, Error, Query, Reason, Revoked, SessionId, State as Stands, StoreErrorKind, Subject,
-};
+use session_engine::{Actor, Query, Reason, Revoked, SessionId, State as Stands, Subject};
 
 use super::Portal;
-use super::devices::cursor;
+use super::devices::{cursor, no_place};
 use super::guard::{Administrator, Sent};
 use super::refusal::Refusal;
 use super::view::{self, Notice};
@@ -67,11 +65,11 @@ impl Filter {
     }
 }
 
-fn some(text: &str) -> Option<&str> {
+pub(super) fn some(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
-fn subject(text: &str) -> Result<Subject, Refusal> {
+pub(super) fn subject(text: &str) -> Result<Subject, Refusal> {
     Subject::new(text).map_err(|error| Refusal::Invalid(format!("user is no name: {error}.")))
 }
 
@@ -99,12 +97,7 @@ pub(crate) async fn show(
     let Asked(filter) = asked?;
     let after = cursor(some(&filter.after))?;
     let listed = who.exchange.sessions().list(&filter.query()?, after.as_ref()).await;
-    let page = listed.map_err(|error| match error {
-        Error::Store(error) if error.kind() == StoreErrorKind::Invalid => {
-            Refusal::Invalid("after is no place in this list.".to_owned())
-        }
-        error => Refusal::Failed(error),
-    })?;
+    let page = listed.map_err(no_place)?;
     Ok(view::everyone(&portal, &who, &filter, &page))
 }
 

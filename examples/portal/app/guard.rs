@@ -46,9 +46,10 @@ impl FromRequestParts<Portal> for SignedIn {
         let name = session.subject().ok_or(Refusal::SignIn)?.clone();
         let words = Words::of(session.get::<String>(LANG)?.as_deref());
         let zone = Zone::of(session.get::<String>(ZONE)?.as_deref());
-        let csrf = match exchange.presented() {
-            Presented::Token(token) => csrf(token).unwrap_or_default(),
-            Presented::Nothing | Presented::Malformed | Presented::Ambiguous => String::new(),
+        // The forms of this page are sent with the token that comes with it, if a new one does.
+        let csrf = match (session.successor(), exchange.presented()) {
+            (Some(token), _) | (None, Presented::Token(token)) => csrf(token).unwrap_or_default(),
+            (None, _) => String::new(),
         };
         let is_administrator = portal.users.is_administrator(&name);
         let notice = Notice::presented(portal, &parts.headers);
@@ -84,13 +85,14 @@ where
         let (mut parts, body) = request.into_parts();
         let who = W::from_request_parts(&mut parts, portal).await?;
         let fields = Fields::from_request(Request::from_parts(parts, body), portal).await?;
-        let expected = who.as_ref().csrf.as_bytes();
         let given = fields.get("csrf").unwrap_or_default().as_bytes();
-        // Without a token there are no forms.
-        if expected.is_empty() || !bool::from(expected.ct_eq(given)) {
-            return Err(Refusal::Forged);
-        }
-        Ok(Self { who, fields })
+        // Without a token there are no forms. One that is about to be replaced is still that of the form's page.
+        let expected = match who.as_ref().exchange.presented() {
+            Presented::Token(token) => csrf(token),
+            Presented::Nothing | Presented::Malformed | Presented::Ambiguous => None,
+        };
+        let is_own = expected.is_some_and(|expected| expected.as_bytes().ct_eq(given).into());
+        if is_own { Ok(Self { who, fields }) } else { Err(Refusal::Forged) }
     }
 }
 

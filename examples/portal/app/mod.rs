@@ -1,11 +1,15 @@
 //! The whole application but its options and its listener: engine and users in, a router out.
 
+mod audit;
 mod browser;
 mod devices;
 mod everyone;
+mod finance;
 mod guard;
 mod home;
 mod jar;
+mod password;
+mod proof;
 mod refusal;
 mod signin;
 mod users;
@@ -34,6 +38,7 @@ use session_engine::{RandomError, Sessions};
 
 use refusal::Refusal;
 use signin::FormKey;
+pub(crate) use signin::REMEMBERED;
 pub(crate) use users::{Account, Users};
 
 /// The gate of the application: it looks at clients, and watches their sessions.
@@ -62,9 +67,15 @@ pub(crate) fn app(gate: Gate, users: Users) -> Result<Router, RandomError> {
         .route("/preferences", post(home::save_preferences))
         .route("/login", get(signin::show).post(signin::sign_in))
         .route("/logout", post(signin::sign_out))
+        .route("/password", get(password::show).post(password::change))
         .route("/devices", get(devices::show))
         .route("/devices/{id}/end", post(devices::end))
         .route("/devices/end-others", post(devices::end_others))
+        .route("/finance", get(finance::show))
+        .route("/finance/unlock", get(finance::ask).post(finance::unlock))
+        .route("/history", get(audit::own))
+        .route("/audit", get(audit::show))
+        .route("/audit.jsonl", get(audit::download))
         .route("/sessions", get(everyone::show))
         .route("/sessions/{id}/end", post(everyone::end))
         .route("/sessions/end-user", post(everyone::end_user))

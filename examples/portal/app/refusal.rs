@@ -14,6 +14,8 @@ use super::view;
 pub(crate) enum Refusal {
     /// Nobody is signed in: to the sign-in page, which says why.
     SignIn,
+    /// He has not entered the area, or too long ago: to the page that asks for his password.
+    Locked,
     /// The form is not from a page of this session.
     Forged,
     /// It is for administrators.
@@ -34,6 +36,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, title, text) = match self {
             Self::SignIn => return Redirect::to("/login").into_response(),
+            Self::Locked => return Redirect::to("/finance/unlock").into_response(),
             Self::Forged => (
                 StatusCode::FORBIDDEN,
                 "This form is out of date",

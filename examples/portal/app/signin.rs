@@ -1,19 +1,34 @@
 //! Signing in and out.
 
+use std::sync::LazyLock;
+
 use axum::extract::{FromRequest as _, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use session_engine::{LoggedIn, Login, Random as _, RandomError, Subject, SystemRandom, Timestamp};
+use session_engine::exchange::Exchange;
+use session_engine::{
+    ClassName, LoggedIn, Login, Random as _, RandomError, Subject, SystemRandom, Timestamp,
+};
 use sha2::Sha256;
 
 use super::Portal;
 use super::guard::{Fields, LANG, Sent, SignedIn, ZONE, exchange, unguessable};
 use super::jar::{Header, Name};
+use super::proof::PASSWORD_LEVEL;
 use super::refusal::{Refusal, is_damaged};
-use super::view::{self, Notice};
+use super::view::{self, Notice, Words};
+
+/// The class of the sessions that outlive their browser.
+pub(crate) static REMEMBERED: LazyLock<ClassName> =
+    LazyLock::new(|| ClassName::new("remembered").expect("a name"));
+
+/// That class, if the policy names it.
+fn remembered(exchange: &Exchange) -> Option<ClassName> {
+    exchange.sessions().policy().has_class(&REMEMBERED).then(|| REMEMBERED.clone())
+}
 
 /// What a user keeps who signs in once more in the same browser. Not the note: it ends with its session.
 const CARRIED: [&str; 2] = [LANG, ZONE];
@@ -37,6 +52,7 @@ pub(crate) async fn sign_in(
     if !portal.form_key.admits(&bound_to, fields.get("csrf").unwrap_or_default(), now) {
         return Err(Refusal::Forged);
     }
+    let words = Words::accepted(&parts.headers);
     let name = fields.required("username")?;
     let password = fields.required("password")?.to_owned();
 
@@ -45,30 +61,30 @@ pub(crate) async fn sign_in(
         Ok(subject) => Some(exchange.begin_login(&subject).await?),
         Err(_) => None,
     };
-    let is_right = portal.users.check(name, password).await;
+    let is_right = portal.users.check(name, password).await.is_some();
     let again = |status, text| {
         page(&portal, Request::from_parts(parts, ().into()), status, Some(text), name)
     };
     let Some(ticket) = ticket.filter(|_| is_right) else {
-        return again(StatusCode::UNAUTHORIZED, "That user name or password is wrong.".to_owned())
-            .await;
+        return again(StatusCode::UNAUTHORIZED, words.wrong_password.to_owned()).await;
     };
-    let login = Login::new("password").level(1);
+    let login = Login::new("password").level(PASSWORD_LEVEL);
+    let wants_to_stay = fields.get("remember") == Some("yes");
+    let login = match remembered(&exchange).filter(|_| wants_to_stay) {
+        Some(class) => login.class(class),
+        None => login,
+    };
     match exchange.login(&ticket, login, &CARRIED).await? {
         LoggedIn::Issued(..) => {
             let forget = [Name::SignIn, Name::Notice].map(|name| portal.set_cookie(name, "", 0));
             Ok((view::headers(forget), Redirect::to("/")).into_response())
         }
         LoggedIn::LimitReached { live } => {
-            let text = format!(
-                "You are signed in on as many devices as are allowed: {live}. Sign out on one of them."
-            );
+            let text = format!("{}{live}{}", words.full_house.0, words.full_house.1);
             again(StatusCode::CONFLICT, text).await
         }
         LoggedIn::CredentialsChanged => {
-            let text =
-                "Your sessions were ended at this very moment. Please sign in again.".to_owned();
-            again(StatusCode::CONFLICT, text).await
+            again(StatusCode::CONFLICT, words.ended_meanwhile.to_owned()).await
         }
     }
 }
@@ -102,12 +118,14 @@ async fn page(
     let held_back =
         held.is_none() && exchange.step_up_asked().await.is_ok_and(|asked| asked.is_some());
     let page = view::SignInPage {
+        words: Words::accepted(&parts.headers),
         csrf: &form.csrf,
         refused: refused.as_deref(),
         held_back,
         name,
         ended,
         signed_out: Notice::presented(portal, &parts.headers) == Some(Notice::SignedOut),
+        can_be_remembered: remembered(&exchange).is_some(),
         held_by: held.and_then(|session| session.subject().cloned()),
     };
     let set = form.cookie.into_iter().chain(page.signed_out.then(|| Notice::taken(portal)));

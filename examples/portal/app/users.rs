@@ -1,28 +1,59 @@
 //! The people who may sign in. The engine knows nothing of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use session_engine::Subject;
+use session_engine::{Stamp, Subject};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
-/// Somebody who may sign in, and with which password. It is hashed before the application starts, and dropped.
-pub(crate) struct Account<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) password: &'a str,
+/// Somebody who may sign in, with the hash of his password.
+#[derive(Clone)]
+pub(crate) struct Account {
+    pub(crate) name: Subject,
     pub(crate) is_administrator: bool,
+    pub(crate) is_disabled: bool,
+    hash: String,
+    /// How often it was changed: no two changes have the same stamp.
+    version: u64,
 }
 
-/// Everybody who may sign in. Clones are the same.
+impl Account {
+    /// Hashes the password with Argon2id, in the parameters of its library (OWASP: 19 MiB, 2 passes).
+    ///
+    /// # Errors
+    /// The name is none, or the source of randomness fails.
+    pub(crate) fn new(
+        name: &str,
+        password: &str,
+        is_administrator: bool,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
+        let (name, hash) = (Subject::new(name)?, hash(password)?);
+        Ok(Self { name, is_administrator, is_disabled: false, hash, version: 0 })
+    }
+
+    /// What a session of this account must not outlive. It changes with the password, the role and the state, and
+    /// tells nothing about any of them.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let mut stamp = Sha256::new();
+        stamp.update(b"account of the portal\0");
+        stamp.update(self.version.to_be_bytes());
+        stamp.update([u8::from(self.is_administrator), u8::from(self.is_disabled)]);
+        stamp.update(self.hash.as_bytes());
+        Stamp::new(stamp.finalize())
+    }
+}
+
+/// Everybody who may sign in, for the life of the process. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct Users {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    known: Vec<Known>,
+    known: RwLock<Vec<Account>>,
     /// The hash that the password of nobody is checked against, so that a name that does not exist costs
     /// the same time as a wrong password.
     nobody: String,
@@ -30,48 +61,75 @@ struct Inner {
     turns: Semaphore,
 }
 
-struct Known {
-    name: Subject,
-    hash: String,
-    is_administrator: bool,
-}
+/// A password that was right, and which one it was: what it is exchanged for, if it is still the same by then.
+pub(crate) struct Verified(String);
 
 impl Users {
-    /// Hashes the passwords with Argon2id, in the parameters of its library (OWASP: 19 MiB, 2 passes).
+    /// These accounts.
     ///
     /// # Errors
-    /// A name is none, or the source of randomness fails.
-    pub(crate) fn new(accounts: &[Account<'_>]) -> Result<Self, Box<dyn std::error::Error>> {
-        let hash = |password: &str| {
-            Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
-        };
-        let known = accounts
-            .iter()
-            .map(|account| {
-                Ok(Known {
-                    name: Subject::new(account.name)?,
-                    hash: hash(account.password).map_err(|error| error.to_string())?,
-                    is_administrator: account.is_administrator,
-                })
-            })
-            .collect::<Result<Vec<_>, Box<dyn std::error::Error>>>()?;
-        let nobody = hash("nobody's").map_err(|error| error.to_string())?;
+    /// The source of randomness fails.
+    pub(crate) fn new(accounts: Vec<Account>) -> Result<Self, Box<dyn std::error::Error>> {
+        let nobody = hash("nobody's")?;
         let turns = Semaphore::new(std::thread::available_parallelism()?.get());
-        Ok(Self { inner: Arc::new(Inner { known, nobody, turns }) })
+        Ok(Self { inner: Arc::new(Inner { known: RwLock::new(accounts), nobody, turns }) })
     }
 
-    /// Whether this is the password of somebody of this name. Takes the same time for every name.
-    pub(crate) async fn check(&self, name: &str, password: String) -> bool {
-        let known = self.find(name);
+    /// Whether this is the password of somebody of this name who may sign in. Takes the same time for every name.
+    pub(crate) async fn check(&self, name: &str, password: String) -> Option<Verified> {
+        let known = self.find(name).filter(|known| !known.is_disabled);
         let exists = known.is_some();
-        let hash = known.map_or(&self.inner.nobody, |known| &known.hash).clone();
-        let Ok(_turn) = self.inner.turns.acquire().await else { return false };
+        let hash = known.map_or_else(|| self.inner.nobody.clone(), |known| known.hash);
+        let _turn = self.inner.turns.acquire().await.ok()?;
         let verified = tokio::task::spawn_blocking(move || {
-            PasswordHash::new(&hash).is_ok_and(|hash| {
+            let is_right = PasswordHash::new(&hash).is_ok_and(|hash| {
                 Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
-            })
+            });
+            is_right.then_some(Verified(hash))
         });
-        verified.await.unwrap_or(false) && exists
+        verified.await.ok()?.filter(|_| exists)
+    }
+
+    /// Puts a new password in the place of the one that was verified. Nothing is done, and the answer is `None`, if
+    /// it is another one by now, or the source of randomness fails.
+    pub(crate) async fn change_password(
+        &self,
+        name: &Subject,
+        old: &Verified,
+        new: String,
+    ) -> Option<(Account, Verified)> {
+        let turn = self.inner.turns.acquire().await.ok()?;
+        let hashed = tokio::task::spawn_blocking(move || hash(&new).ok());
+        let new = Verified(hashed.await.ok()??);
+        drop(turn);
+        Some((self.exchange(name, old, &new)?, new))
+    }
+
+    /// Puts one hash in the place of another, if it is still that.
+    pub(crate) fn exchange(
+        &self,
+        name: &Subject,
+        old: &Verified,
+        new: &Verified,
+    ) -> Option<Account> {
+        self.change(name, |account| {
+            let is_same = account.hash == old.0 && !account.is_disabled;
+            if is_same {
+                account.hash.clone_from(&new.0);
+            }
+            is_same
+        })
+    }
+
+    /// Changes an account by a function, which says whether it did; one change after the other. What came of it.
+    fn change(&self, name: &Subject, edit: impl FnOnce(&mut Account) -> bool) -> Option<Account> {
+        let mut known = self.inner.known.write().unwrap_or_else(PoisonError::into_inner);
+        let account = known.iter_mut().find(|account| account.name == *name)?;
+        if !edit(account) {
+            return None;
+        }
+        account.version += 1;
+        Some(account.clone())
     }
 
     pub(crate) fn exists(&self, name: &Subject) -> bool {
@@ -82,7 +140,14 @@ impl Users {
         self.find(name.as_str()).is_some_and(|known| known.is_administrator)
     }
 
-    fn find(&self, name: &str) -> Option<&Known> {
-        self.inner.known.iter().find(|known| known.name.as_str() == name)
+    fn find(&self, name: &str) -> Option<Account> {
+        // Whoever panicked while holding it has left whole accounts.
+        let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|known| known.name.as_str() == name).cloned()
     }
+}
+
+fn hash(password: &str) -> Result<String, String> {
+    let hash = Argon2::default().hash_password(password.as_bytes());
+    hash.map(|hash| hash.to_string()).map_err(|error| error.to_string())
 }

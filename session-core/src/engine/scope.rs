@@ -150,8 +150,24 @@ impl Sessions {
             let command = Command::TouchScope { scope: scope.clone() };
             let decision = decide(&record, &marks, command, &policy, now);
             let Ok(Decision::Touch(touch)) = decision else { return Ok(Access::Granted(open)) };
-            if visit.is_passive() || self.touch(touch).await? != Touched::NotLive {
+            if visit.is_passive() {
                 return Ok(Access::Granted(open));
+            }
+            let (slot, seen_at) = (touch.slot, touch.seen_at);
+            match self.touch(touch).await? {
+                // This visit counts already: it moves the deadline that is told.
+                Touched::Touched => {
+                    for entry in record.scopes.iter_mut().filter(|entry| entry.slot == slot) {
+                        entry.last_seen_at = seen_at;
+                    }
+                    let stands = scope_standing(&record, &marks, &policy, scope, now);
+                    let ScopeStanding::Open { deadlines } = stands else {
+                        return Ok(Access::Granted(open));
+                    };
+                    return Ok(Access::Granted(deadlines));
+                }
+                Touched::Fresh => return Ok(Access::Granted(open)),
+                Touched::NotLive => {}
             }
             // It has ended, or been entered anew: the handle is out of date.
             look_again(patience)?;

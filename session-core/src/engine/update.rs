@@ -4,7 +4,8 @@ use super::issue::encode;
 use super::resume::handle;
 use super::{Answer, Error, Issued, Session, Sessions, look_again};
 use crate::lifecycle::{Command, Decision, decide, noted};
-use crate::{ChangeSet, Data, DataWrite, EncodedData, Note, SessionToken};
+use crate::store::Stored;
+use crate::{ChangeSet, Data, DataWrite, EncodedData, Note, Policy, SessionToken, Timestamp};
 
 impl Sessions {
     /// Edits the data, key by key. Edits to different keys never conflict; of two edits to one key the later
@@ -108,7 +109,7 @@ impl Sessions {
                         let (value, notes) = edit(&mut after);
                         let notes = last_of_each_kind(notes);
                         if after == before && notes.is_empty() {
-                            return Ok(handle(stored, &policy, now).map(|session| (session, value)));
+                            return Ok(still(session, stored, &policy, now, value));
                         }
                         let mut encoded = stored.data.clone();
                         if after != before {
@@ -126,7 +127,7 @@ impl Sessions {
                         };
                         if applied {
                             stored.data = encoded;
-                            return Ok(handle(stored, &policy, now).map(|session| (session, value)));
+                            return Ok(still(session, stored, &policy, now, value));
                         }
                     }
                     Ok(_) => return Ok(Answer::Absent),
@@ -193,6 +194,22 @@ fn last_of_each_kind(notes: Vec<Note>) -> Vec<Note> {
         kept.push(note);
     }
     kept
+}
+
+/// The handle after an edit. A new token that is due to its holder is still due.
+fn still<T>(
+    before: &Session,
+    stored: Stored,
+    policy: &Policy,
+    now: Timestamp,
+    value: T,
+) -> Answer<(Session, T)> {
+    let answer = handle(stored, policy, now);
+    let session = answer.map(|session| match before.successor() {
+        Some(token) => session.with_successor(token.clone()),
+        None => session,
+    });
+    session.map(|session| (session, value))
 }
 
 /// When a write may be decided anew.

@@ -172,6 +172,24 @@ fn a_scope_dies_with_its_session() {
 }
 
 #[test]
+fn a_visit_tells_until_when_the_scope_is_open_if_it_is_the_last() {
+    let world = world();
+    let (token, session) = world.active("alice", "browser");
+    assert!(enter(&world, &session).granted().is_some());
+    let told = |visit: Visit| {
+        let session = world.live(&token);
+        let access = block_on(world.sessions.visit_scope(&session, &finance(), visit));
+        access.unwrap().granted().unwrap()
+    };
+    world.clock.advance(minutes(4));
+    assert_eq!(told(Visit::default().passive()).idle, Some(START + minutes(5)));
+    let open = told(Visit::default());
+    assert_eq!((open.idle, open.absolute), (Some(START + minutes(9)), Some(START + minutes(30))));
+    world.clock.advance(minutes(5) - MILLI);
+    assert_eq!(told(Visit::default()).idle, Some(START + minutes(14) - MILLI));
+}
+
+#[test]
 fn a_visit_reads_nothing_and_writes_once_a_touch_interval() {
     use crate::support::hooked::{Call, Hook};
     #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::{Notice, headers};
 use crate::app::Portal;
+use crate::app::finance;
 use crate::app::guard::SignedIn;
 
 /// Where in the application a page is.
@@ -13,7 +14,12 @@ use crate::app::guard::SignedIn;
 pub(super) enum Place {
     Home,
     Devices,
+    History,
+    Finance,
     Everyone,
+    Audit,
+    /// On a page that no link of the bar leads to.
+    Elsewhere,
 }
 
 /// A page of somebody who is signed in. What it shows of the last action, it takes away.
@@ -28,6 +34,7 @@ pub(super) fn page(
     let link = |to: Place, href: &str, text: &str| {
         html! { a href=(href) aria-current=[(to == place).then_some("page")] { (text) } }
     };
+    let has_finance = finance::rules(&who.exchange.sessions().policy()).is_some();
     let body = html! {
         a.skip href="#content" { (words.skip) }
         header.bar {
@@ -35,7 +42,12 @@ pub(super) fn page(
             nav aria-label=(words.pages) {
                 (link(Place::Home, "/", words.home))
                 (link(Place::Devices, "/devices", words.devices))
-                @if who.is_administrator { (link(Place::Everyone, "/sessions", words.sessions)) }
+                (link(Place::History, "/history", words.history))
+                @if has_finance { (link(Place::Finance, "/finance", words.finance)) }
+                @if who.is_administrator {
+                    (link(Place::Everyone, "/sessions", words.sessions))
+                    (link(Place::Audit, "/audit", words.audit))
+                }
             }
             div.who {
                 span.name #user { (who.name) }

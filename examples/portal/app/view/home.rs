@@ -65,6 +65,8 @@ fn session(who: &SignedIn) -> Markup {
                 dd { (who.zone.show(session.created_at())) }
                 dt { (words.session_id) }
                 dd { code #session-id { (session.id()) } }
+                dt { (words.password) }
+                dd { a href="/password" { (words.change_password) } }
             }
         }
     }

@@ -9,14 +9,27 @@ use super::reason;
 use super::zone::span;
 use crate::app::Portal;
 use crate::app::browser::Browser;
+use crate::app::devices::Room;
 use crate::app::everyone::{Filter, STATES};
 use crate::app::guard::SignedIn;
 
-pub(crate) fn devices(portal: &Portal, who: &SignedIn, listed: &SessionPage) -> Response {
+pub(crate) fn devices(
+    portal: &Portal,
+    who: &SignedIn,
+    listed: &SessionPage,
+    room: Option<Room>,
+) -> Response {
     let words = who.words;
     let content = html! {
         h1 { (words.devices) }
-        p { (words.devices_text) }
+        p {
+            (words.devices_text)
+            @if let Some(Room { live, limit }) = room {
+                " " span #room data-live=(live) data-limit=(limit) {
+                    (words.room.0) b { (live) } (words.room.1) b { (limit) } (words.room.2)
+                }
+            }
+        }
         ul.devices {
             @for info in &listed.sessions { (device(who, info)) }
         }

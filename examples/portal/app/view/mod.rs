@@ -1,9 +1,12 @@
 //! What people see: plain HTML that works without a script. Every text that is put in is escaped.
 
+mod events;
+mod finance;
 mod frame;
 mod home;
 mod lists;
 mod notice;
+mod password;
 mod reason;
 mod sign_in;
 mod words;
@@ -14,10 +17,13 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use maud::html;
 
 use super::jar::Header;
+pub(crate) use events::{audit, history};
+pub(crate) use finance::{finance, unlock};
 use frame::{document, html_page};
 pub(crate) use home::home;
 pub(crate) use lists::{devices, everyone};
 pub(crate) use notice::Notice;
+pub(crate) use password::password;
 pub(crate) use sign_in::SignInPage;
 pub(crate) use words::Words;
 pub(crate) use zone::Zone;

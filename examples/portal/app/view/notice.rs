@@ -12,16 +12,18 @@ pub(crate) enum Notice {
     SignedOut,
     NoteSaved,
     PreferencesSaved,
+    PasswordChanged,
     DeviceEnded,
     OthersEnded,
     SessionEnded,
     UserEnded,
 }
 
-const CODES: [(Notice, &str); 7] = [
+const CODES: [(Notice, &str); 8] = [
     (Notice::SignedOut, "signed-out"),
     (Notice::NoteSaved, "note-saved"),
     (Notice::PreferencesSaved, "preferences-saved"),
+    (Notice::PasswordChanged, "password-changed"),
     (Notice::DeviceEnded, "device-ended"),
     (Notice::OthersEnded, "others-ended"),
     (Notice::SessionEnded, "session-ended"),
@@ -51,6 +53,7 @@ impl Notice {
             Self::SignedOut => None,
             Self::NoteSaved => Some(words.note_saved),
             Self::PreferencesSaved => Some(words.preferences_saved),
+            Self::PasswordChanged => Some(words.password_changed),
             Self::DeviceEnded => Some(words.device_ended),
             Self::OthersEnded => Some(words.others_ended),
             Self::SessionEnded => Some("The session has ended."),

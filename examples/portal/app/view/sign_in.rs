@@ -6,9 +6,11 @@ use session_engine::{End, Subject};
 
 use super::frame::{document, html_page, icon};
 use super::reason;
+use super::words::Words;
 
 /// What the sign-in page shows.
 pub(crate) struct SignInPage<'a> {
+    pub(crate) words: &'static Words,
     pub(crate) csrf: &'a str,
     /// Why the last attempt was refused.
     pub(crate) refused: Option<&'a str>,
@@ -20,53 +22,61 @@ pub(crate) struct SignInPage<'a> {
     pub(crate) ended: Option<End>,
     /// Whether this browser has just signed out.
     pub(crate) signed_out: bool,
+    /// Whether a session may outlive the browser.
+    pub(crate) can_be_remembered: bool,
     /// Whose live session the browser holds: signing in replaces it.
     pub(crate) held_by: Option<Subject>,
 }
 
 impl SignInPage<'_> {
     pub(crate) fn render(&self) -> impl IntoResponse + use<> {
+        let words = self.words;
         let body = html! {
             main.narrow {
                 p.brand.large { (icon()) span { "Portal" } }
                 @if let Some(end) = &self.ended {
-                    (reason::notice(end))
+                    (reason::notice(end, words))
                 } @else if self.signed_out {
-                    (reason::signed_out())
+                    (reason::signed_out(words))
                 }
                 section.card {
-                    h1 { "Sign in" }
+                    h1 { (words.sign_in) }
                     @if let Some(name) = &self.held_by {
                         p.notice {
-                            "You are signed in as " b { (name) } ". Signing in again replaces that session. "
-                            a href="/" { "To the home page" }
+                            (words.held_by.0) b { (name) } (words.held_by.1) " "
+                            a href="/" { (words.to_home) }
                         }
                     }
                     @if self.held_back {
-                        p.notice.bad #held-back role="alert" {
-                            "This does not look like the browser that you signed in with. Please sign in again; if \
-                             that was not you, nobody has seen anything of yours."
-                        }
+                        p.notice.bad #held-back role="alert" { (words.held_back) }
                     }
                     @if let Some(text) = self.refused {
                         p.notice.bad #refused role="alert" { (text) }
                     }
                     form method="post" action="/login" {
                         input type="hidden" name="csrf" value=(self.csrf);
-                        label for="username" { "User name" }
+                        label for="username" { (words.user_name) }
                         input #username name="username" type="text" value=(self.name) autocomplete="username"
                             autocapitalize="none" spellcheck="false" maxlength="255" required
                             autofocus[self.name.is_empty()];
-                        label for="password" { "Password" }
+                        label for="password" { (words.password) }
                         input #password name="password" type="password"
                             autocomplete="current-password" required
                             autofocus[!self.name.is_empty()];
-                        button.wide type="submit" { "Sign in" }
+                        @if self.can_be_remembered {
+                            div.check {
+                                input #remember name="remember" type="checkbox" value="yes"
+                                    aria-describedby="remember-hint";
+                                label for="remember" { (words.remember) }
+                            }
+                            p.fine.hint #remember-hint { (words.remember_text) }
+                        }
+                        button.wide type="submit" { (words.sign_in) }
                     }
-                    p.fine { "The users are alice, bob and root; their passwords were printed at start." }
+                    p.fine { (words.users_text) }
                 }
             }
         };
-        html_page(document("en", "Sign in", &body))
+        html_page(document(words.lang, words.sign_in, &body))
     }
 }

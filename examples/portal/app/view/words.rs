@@ -1,5 +1,8 @@
 //! The words of the pages, in each language that somebody may prefer.
 
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT_LANGUAGE;
+
 /// The words of one language.
 pub(crate) struct Words {
     /// Its code (BCP 47).
@@ -39,12 +42,60 @@ pub(crate) struct Words {
     pub(super) last_seen: &'static str,
     /// What stands before and after a time that has passed.
     pub(super) ago: (&'static str, &'static str),
+    /// What stands around the name of whoever ended a session.
+    pub(super) it_was_done_by: (&'static str, &'static str),
+    /// What stands around the name of whose session a browser holds.
+    pub(super) held_by: (&'static str, &'static str),
+    /// What is said to whom has as many sessions as are allowed, before and after their number.
+    pub(crate) full_house: (&'static str, &'static str),
+    /// What stands around how many sessions there are, and how many there may be.
+    pub(super) room: (&'static str, &'static str, &'static str),
     pub(super) address: &'static str,
     pub(super) end: &'static str,
     pub(super) elsewhere: &'static str,
     pub(super) end_others_text: &'static str,
     pub(super) end_others: &'static str,
     pub(super) more: &'static str,
+    pub(super) audit: &'static str,
+    pub(super) history: &'static str,
+    pub(super) history_text: &'static str,
+    pub(super) at: &'static str,
+    pub(super) why: &'static str,
+    pub(super) done_by: &'static str,
+    pub(super) device: &'static str,
+    pub(super) sign_in: &'static str,
+    pub(super) user_name: &'static str,
+    pub(super) remember: &'static str,
+    pub(super) remember_text: &'static str,
+    pub(super) to_home: &'static str,
+    pub(crate) ended_meanwhile: &'static str,
+    pub(super) users_text: &'static str,
+    pub(super) finance: &'static str,
+    pub(super) books: &'static str,
+    pub(super) scope_open: &'static str,
+    pub(super) scope_text: &'static str,
+    pub(super) closes_unused: &'static str,
+    pub(super) closes_at_most: &'static str,
+    pub(super) unlock: &'static str,
+    pub(super) scope_not_entered: &'static str,
+    pub(super) scope_idle: &'static str,
+    pub(super) scope_over: &'static str,
+    pub(super) proof_too_old: &'static str,
+    pub(super) proof_too_weak: &'static str,
+    pub(super) proof_missing: &'static str,
+    pub(super) password_not_enough: &'static str,
+    pub(super) password: &'static str,
+    pub(super) change_password: &'static str,
+    pub(super) change_password_text: &'static str,
+    pub(super) old_password: &'static str,
+    pub(super) new_password: &'static str,
+    pub(super) new_password_again: &'static str,
+    pub(super) password_rule: &'static str,
+    pub(crate) password_too_short: &'static str,
+    pub(crate) passwords_differ: &'static str,
+    pub(crate) wrong_password: &'static str,
+    pub(crate) held_back: &'static str,
+    pub(super) password_changed: &'static str,
 }
 
 impl Words {
@@ -56,6 +107,33 @@ impl Words {
     /// The words of the language that is kept, or English.
     pub(crate) fn of(kept: Option<&str>) -> &'static Self {
         kept.and_then(Self::named).unwrap_or(&ENGLISH)
+    }
+
+    /// The words of the language that a browser asks for (RFC 9110, 12.5.4): for those of whom nothing is kept.
+    pub(crate) fn accepted(headers: &HeaderMap) -> &'static Self {
+        let asked = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let mut best = (&ENGLISH, 0.0);
+        for range in asked.unwrap_or_default().split(',') {
+            let (tag, rest) = range.split_once(';').unwrap_or((range, ""));
+            let lang = tag.split('-').next().unwrap_or_default().trim().to_ascii_lowercase();
+            let weight = match rest.trim().strip_prefix("q=") {
+                Some(text) => text.trim().parse().unwrap_or(0.0),
+                None => 1.0,
+            };
+            if let Some(words) = Self::named(&lang).filter(|_| weight > best.1) {
+                best = (words, weight);
+            }
+        }
+        best.0
+    }
+
+    /// That of these which is in this language.
+    pub(super) fn choose<T>(&self, english: T, german: T, french: T) -> T {
+        match self.lang {
+            "de" => german,
+            "fr" => french,
+            _ => english,
+        }
     }
 
     pub(super) fn all() -> [&'static Self; 3] {
@@ -101,12 +179,59 @@ static ENGLISH: Words = Words {
     current: "this device",
     last_seen: "Last seen",
     ago: ("", " ago"),
+    it_was_done_by: ("It was done by ", "."),
+    held_by: ("You are signed in as ", ". Signing in again replaces that session."),
+    full_house: (
+        "You are signed in on as many devices as are allowed: ",
+        ". Sign out on one of them.",
+    ),
+    room: ("These are ", " of at most ", " sessions of this kind."),
     address: "Address",
     end: "Sign this device out",
     elsewhere: "Everywhere else",
     end_others_text: "Do you see something that you do not know? Sign out everywhere but here.",
     end_others: "Sign out all other devices",
     more: "More",
+    audit: "Audit",
+    history: "History",
+    history_text: "What happened to your sessions, the newest first.",
+    at: "At",
+    why: "Why",
+    done_by: "By",
+    device: "Device",
+    sign_in: "Sign in",
+    user_name: "User name",
+    remember: "Keep me signed in",
+    remember_text: "On this device, also after its browser is closed.",
+    to_home: "To the home page",
+    ended_meanwhile: "Your sessions were ended at this very moment. Please sign in again.",
+    users_text: "The users are alice, bob and root; their passwords were printed at start.",
+    finance: "Finance",
+    books: "Income",
+    scope_open: "This area is open",
+    scope_text: "It closes by itself, and asks for your password again. Your session goes on.",
+    closes_unused: "Closes if not used",
+    closes_at_most: "Closes at the latest",
+    unlock: "Open the finance area",
+    scope_not_entered: "You have not opened this area in this session yet.",
+    scope_idle: "You have not used this area for too long. It is closed since",
+    scope_over: "This area was open for as long as it may be. It is closed since",
+    proof_too_old: "You have last shown who you are too long ago:",
+    proof_too_weak: "You have signed in, but not strongly enough for this area.",
+    proof_missing: "Please show who you are.",
+    password_not_enough: "A password alone does not open it, and this portal knows nothing stronger.",
+    password: "Password",
+    change_password: "Change password",
+    change_password_text: "All your other sessions end. This one goes on.",
+    old_password: "Current password",
+    new_password: "New password",
+    new_password_again: "New password, once more",
+    password_rule: "At least 15 characters of any kind. Several words are easy to remember.",
+    password_too_short: "The new password is too short: it needs at least 15 characters.",
+    passwords_differ: "The new password was not typed the same way twice.",
+    wrong_password: "That user name or password is wrong.",
+    held_back: "This does not look like the browser in which you signed in. Please sign in again.",
+    password_changed: "Your password is changed. Your other sessions have ended.",
 };
 
 static GERMAN: Words = Words {
@@ -145,12 +270,59 @@ static GERMAN: Words = Words {
     current: "dieses Gerät",
     last_seen: "Zuletzt gesehen",
     ago: ("vor ", ""),
+    it_was_done_by: ("Das war ", "."),
+    held_by: ("Sie sind angemeldet als ", ". Eine neue Anmeldung ersetzt diese Sitzung."),
+    full_house: (
+        "Sie sind auf so vielen Geräten angemeldet, wie erlaubt sind: ",
+        ". Melden Sie sich auf einem davon ab.",
+    ),
+    room: ("Das sind ", " von höchstens ", " Sitzungen dieser Art."),
     address: "Adresse",
     end: "Gerät abmelden",
     elsewhere: "Überall sonst",
     end_others_text: "Kommt Ihnen etwas unbekannt vor? Melden Sie sich überall sonst ab.",
     end_others: "Alle anderen Geräte abmelden",
     more: "Mehr",
+    audit: "Protokoll",
+    history: "Verlauf",
+    history_text: "Was mit Ihren Sitzungen geschah, das Neueste zuerst.",
+    at: "Wann",
+    why: "Warum",
+    done_by: "Von",
+    device: "Gerät",
+    sign_in: "Anmelden",
+    user_name: "Benutzername",
+    remember: "Angemeldet bleiben",
+    remember_text: "Auf diesem Gerät, auch wenn der Browser geschlossen wird.",
+    to_home: "Zur Startseite",
+    ended_meanwhile: "Ihre Sitzungen wurden in eben diesem Moment beendet. Bitte melden Sie sich neu an.",
+    users_text: "Die Benutzer heißen alice, bob und root; ihre Passwörter wurden beim Start ausgegeben.",
+    finance: "Finanzen",
+    books: "Einnahmen",
+    scope_open: "Dieser Bereich ist offen",
+    scope_text: "Er schließt von selbst und fragt dann wieder nach Ihrem Passwort. Ihre Sitzung geht weiter.",
+    closes_unused: "Schließt ohne Nutzung",
+    closes_at_most: "Schließt spätestens",
+    unlock: "Finanzbereich öffnen",
+    scope_not_entered: "Sie haben diesen Bereich in dieser Sitzung noch nicht geöffnet.",
+    scope_idle: "Sie haben diesen Bereich zu lange nicht genutzt. Er ist geschlossen seit",
+    scope_over: "Dieser Bereich war so lange offen, wie er darf. Er ist geschlossen seit",
+    proof_too_old: "Sie haben sich vor zu langer Zeit zuletzt ausgewiesen:",
+    proof_too_weak: "Sie sind angemeldet, aber für diesen Bereich nicht stark genug.",
+    proof_missing: "Bitte weisen Sie sich aus.",
+    password_not_enough: "Ein Passwort allein öffnet ihn nicht, und Stärkeres kennt dieses Portal nicht.",
+    password: "Passwort",
+    change_password: "Passwort ändern",
+    change_password_text: "Alle Ihre anderen Sitzungen enden. Diese geht weiter.",
+    old_password: "Bisheriges Passwort",
+    new_password: "Neues Passwort",
+    new_password_again: "Neues Passwort, noch einmal",
+    password_rule: "Mindestens 15 beliebige Zeichen. Mehrere Wörter merkt man sich leicht.",
+    password_too_short: "Das neue Passwort ist zu kurz: es braucht mindestens 15 Zeichen.",
+    passwords_differ: "Das neue Passwort wurde nicht zweimal gleich eingegeben.",
+    wrong_password: "Benutzername oder Passwort ist falsch.",
+    held_back: "Das sieht nicht nach dem Browser aus, in dem Sie sich angemeldet haben. Bitte melden Sie sich erneut an.",
+    password_changed: "Ihr Passwort ist geändert. Ihre anderen Sitzungen sind beendet.",
 };
 
 static FRENCH: Words = Words {
@@ -189,10 +361,82 @@ static FRENCH: Words = Words {
     current: "cet appareil",
     last_seen: "Dernière activité",
     ago: ("il y a ", ""),
+    it_was_done_by: ("C’était ", "."),
+    held_by: (
+        "Vous êtes connecté en tant que ",
+        ". Une nouvelle connexion remplace cette session.",
+    ),
+    full_house: (
+        "Vous êtes connecté sur autant d’appareils que permis : ",
+        ". Déconnectez-vous sur l’un d’eux.",
+    ),
+    room: ("Vous avez ", " sessions de ce type sur ", " au plus."),
     address: "Adresse",
     end: "Déconnecter l’appareil",
     elsewhere: "Partout ailleurs",
     end_others_text: "Quelque chose vous semble inconnu ? Déconnectez-vous partout ailleurs.",
     end_others: "Déconnecter tous les autres appareils",
     more: "Plus",
+    audit: "Journal",
+    history: "Historique",
+    history_text: "Ce qui est arrivé à vos sessions, du plus récent au plus ancien.",
+    at: "Quand",
+    why: "Pourquoi",
+    done_by: "Par",
+    device: "Appareil",
+    sign_in: "Se connecter",
+    user_name: "Nom d’utilisateur",
+    remember: "Rester connecté",
+    remember_text: "Sur cet appareil, même après la fermeture du navigateur.",
+    to_home: "Vers l’accueil",
+    ended_meanwhile: "Il a été mis fin à vos sessions à cet instant. Veuillez vous reconnecter.",
+    users_text: "Les utilisateurs sont alice, bob et root ; leurs mots de passe ont été affichés au démarrage.",
+    finance: "Finances",
+    books: "Recettes",
+    scope_open: "Cet espace est ouvert",
+    scope_text: "Il se ferme de lui-même, puis redemande votre mot de passe. Votre session continue.",
+    closes_unused: "Se ferme sans activité",
+    closes_at_most: "Se ferme au plus tard",
+    unlock: "Ouvrir l’espace finances",
+    scope_not_entered: "Vous n’avez pas encore ouvert cet espace pendant cette session.",
+    scope_idle: "Vous n’avez pas utilisé cet espace depuis trop longtemps. Il est fermé depuis",
+    scope_over: "Cet espace est resté ouvert aussi longtemps que permis. Il est fermé depuis",
+    proof_too_old: "Vous avez prouvé votre identité il y a trop longtemps :",
+    proof_too_weak: "Vous êtes connecté, mais pas assez fortement pour cet espace.",
+    proof_missing: "Veuillez prouver votre identité.",
+    password_not_enough: "Un mot de passe seul ne l’ouvre pas, et ce portail ne connaît rien de plus fort.",
+    password: "Mot de passe",
+    change_password: "Changer le mot de passe",
+    change_password_text: "Toutes vos autres sessions prennent fin. Celle-ci continue.",
+    old_password: "Mot de passe actuel",
+    new_password: "Nouveau mot de passe",
+    new_password_again: "Nouveau mot de passe, encore une fois",
+    password_rule: "Au moins 15 caractères, quels qu’ils soient. Plusieurs mots se retiennent facilement.",
+    password_too_short: "Le nouveau mot de passe est trop court : il faut au moins 15 caractères.",
+    passwords_differ: "Le nouveau mot de passe n’a pas été saisi deux fois à l’identique.",
+    wrong_password: "Le nom d’utilisateur ou le mot de passe est faux.",
+    held_back: "Cela ne ressemble pas au navigateur dans lequel vous vous êtes connecté. Veuillez vous reconnecter.",
+    password_changed: "Votre mot de passe est changé. Vos autres sessions ont pris fin.",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_is_answered_in_the_language_it_likes_best() {
+        for (asked, lang) in [
+            ("", "en"),
+            ("de", "de"),
+            ("de-CH, de;q=0.9, en;q=0.8", "de"),
+            ("it, FR;q=0.7, en;q=0.3", "fr"),
+            ("en;q=0.2,fr;q=0.1,de;q=0.5", "de"),
+            ("de;q=0, fr;q=NaN, en;q=0.1", "en"),
+            ("*", "en"),
+            ("de;q=x;;,,;", "en"),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, asked.parse().unwrap())]);
+            assert_eq!(Words::accepted(&headers).lang, lang, "{asked}");
+        }
+    }
+}

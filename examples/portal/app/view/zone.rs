@@ -28,6 +28,18 @@ impl Zone {
         self.0.iana_name().unwrap_or("UTC")
     }
 
+    /// The instant that a text means: in RFC 3339, or a date, with or without a time, in this zone.
+    pub(crate) fn read(&self, text: &str) -> Option<Timestamp> {
+        let instant = match text.parse::<jiff::Timestamp>() {
+            Ok(instant) => instant,
+            Err(_) => {
+                let there = text.parse::<jiff::civil::DateTime>().ok()?;
+                there.to_zoned(self.0.clone()).ok()?.timestamp()
+            }
+        };
+        Some(Timestamp::from_millis(instant.as_millisecond()))
+    }
+
     /// An instant in this zone.
     pub(super) fn show(&self, at: Timestamp) -> Markup {
         let instant = jiff::Timestamp::from_millisecond(at.as_millis());
@@ -91,6 +103,23 @@ mod tests {
         assert!(berlin.show(at).into_string().contains(">2023-11-14 23:13:20 CET<"));
         assert!(Zone::of(Some("Nowhere/Land")).show(at).into_string().contains("22:13:20 UTC"));
         assert!(Zone::utc().show(Timestamp::MAX).into_string().contains(" ms"));
+    }
+
+    #[test]
+    fn reads_what_people_write() {
+        let zone = Zone::named("Europe/Berlin").unwrap();
+        for (text, millis) in [
+            ("2023-11-14", 1_699_916_400_000),
+            ("2023-11-14 23:13", 1_699_999_980_000),
+            ("2023-11-14T23:13:20", 1_700_000_000_000),
+            ("2023-11-14T22:13:20Z", 1_700_000_000_000),
+            ("2023-11-14T22:13:20.250+00:00", 1_700_000_000_250),
+        ] {
+            assert_eq!(zone.read(text), Some(Timestamp::from_millis(millis)), "{text}");
+        }
+        for text in ["", "yesterday", "2023-13-01", "14.11.2023", "23:13", "1700000000"] {
+            assert_eq!(zone.read(text), None, "{text}");
+        }
     }
 
     #[test]

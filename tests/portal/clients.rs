@@ -67,10 +67,14 @@ fn a_cookie_on_another_device_ends_the_session_and_both_are_told() {
 #[test]
 fn to_observe_changes_nothing_for_anybody() {
     let site = site(Proxies::none(), Mode::Observe);
-    let alice = alice(&site);
+    let mut alice = alice(&site);
+    assert!(!alice.get("/devices").body.contains("id=\"unusual\""));
     for agent in [CHROME, PHONE, FIREFOX] {
         assert_eq!(stolen(&alice, &site, agent).get("/").status, 200);
     }
+    let page = alice.get("/devices").body;
+    assert!(page.contains("id=\"unusual\""), "but its owner is told: {page}");
+    assert!(alice.get("/history").body.contains("Unusual use noticed"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
+use session_engine::risk::Watch;
 use session_engine::store::{EventPage, StoredEvent};
 use session_engine::{Actor, EventKind};
 
@@ -234,6 +235,9 @@ fn happened(kind: &EventKind, words: &Words) -> &'static str {
         }
         EventKind::RealmRevoked => {
             ["Everyone signed out", "Alle abgemeldet", "Tout le monde déconnecté"]
+        }
+        other if other.code() == Watch::NOTICED => {
+            ["Unusual use noticed", "Ungewöhnliche Nutzung bemerkt", "Usage inhabituel remarqué"]
         }
         // Of newer versions, and of whatever else writes to the store.
         _ => ["Something else", "Etwas anderes", "Autre chose"],

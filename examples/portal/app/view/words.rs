@@ -95,6 +95,7 @@ pub(crate) struct Words {
     pub(crate) passwords_differ: &'static str,
     pub(crate) wrong_password: &'static str,
     pub(crate) held_back: &'static str,
+    pub(super) unusual: (&'static str, &'static str),
     pub(super) password_changed: &'static str,
 }
 
@@ -231,6 +232,10 @@ static ENGLISH: Words = Words {
     passwords_differ: "The new password was not typed the same way twice.",
     wrong_password: "That user name or password is wrong.",
     held_back: "This does not look like the browser in which you signed in. Please sign in again.",
+    unusual: (
+        "At ",
+        " one of your sessions was used in another way than it used to be. If that was not you, end it and change your password.",
+    ),
     password_changed: "Your password is changed. Your other sessions have ended.",
 };
 
@@ -322,6 +327,10 @@ static GERMAN: Words = Words {
     passwords_differ: "Das neue Passwort wurde nicht zweimal gleich eingegeben.",
     wrong_password: "Benutzername oder Passwort ist falsch.",
     held_back: "Das sieht nicht nach dem Browser aus, in dem Sie sich angemeldet haben. Bitte melden Sie sich erneut an.",
+    unusual: (
+        "Um ",
+        " wurde eine Ihrer Sitzungen anders benutzt als bisher. Wenn Sie das nicht waren, beenden Sie sie und ändern Sie Ihr Passwort.",
+    ),
     password_changed: "Ihr Passwort ist geändert. Ihre anderen Sitzungen sind beendet.",
 };
 
@@ -416,6 +425,10 @@ static FRENCH: Words = Words {
     passwords_differ: "Le nouveau mot de passe n’a pas été saisi deux fois à l’identique.",
     wrong_password: "Le nom d’utilisateur ou le mot de passe est faux.",
     held_back: "Cela ne ressemble pas au navigateur dans lequel vous vous êtes connecté. Veuillez vous reconnecter.",
+    unusual: (
+        "Le ",
+        " une de vos sessions a été utilisée autrement que d’habitude. Si ce n’était pas vous, terminez-la et changez votre mot de passe.",
+    ),
     password_changed: "Votre mot de passe est changé. Vos autres sessions ont pris fin.",
 };
 

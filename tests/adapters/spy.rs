@@ -25,6 +25,9 @@ pub(crate) struct Spy {
 pub(crate) enum Fault {
     /// Every call fails.
     Down(StoreErrorKind),
+    /// No stamp can be set; everything else goes well.
+    #[allow(dead_code, reason = "the adapters set none")]
+    Stamps,
     /// No row can be read.
     Damaged,
     /// A commit panics before it is carried out.
@@ -70,6 +73,11 @@ impl SessionStore for Spy {
     async fn commit(&self, realm: &Realm, change: &Change) -> Result<Outcome, StoreError> {
         let fault = self.asked("commit")?;
         assert!(!matches!(fault, Some(Fault::PanicBefore)), "on demand");
+        if matches!(fault, Some(Fault::Stamps))
+            && change.marks().iter().any(|write| write.stamp.is_some())
+        {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "out of order"));
+        }
         let outcome = self.inner.commit(realm, change).await;
         assert!(!matches!(fault, Some(Fault::PanicAfter)), "on demand");
         outcome

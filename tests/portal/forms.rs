@@ -19,6 +19,8 @@ fn actions(id: &str) -> Vec<(String, Vec<(&'static str, &'static str)>)> {
         (format!("/sessions/{id}/end"), vec![]),
         ("/sessions/end-user".to_owned(), vec![("user", "alice")]),
         ("/sessions/end-all".to_owned(), vec![]),
+        ("/users/role".to_owned(), vec![("user", "alice"), ("role", "user")]),
+        ("/users/state".to_owned(), vec![("user", "alice"), ("state", "disabled")]),
     ]
 }
 
@@ -26,7 +28,7 @@ fn actions(id: &str) -> Vec<(String, Vec<(&'static str, &'static str)>)> {
 fn every_form_that_does_something_is_bound_to_its_session() {
     let site = Site::new();
     let mut root = Visitor::signed_in(&site, "root");
-    for path in ["/", "/password", "/devices", "/sessions", "/login"] {
+    for path in ["/", "/password", "/devices", "/sessions", "/users", "/audit", "/login"] {
         let page = root.get(path).body;
         let forms: Vec<_> = page.split("<form").skip(1).collect();
         assert!(!forms.is_empty(), "{path}");
@@ -166,7 +168,9 @@ fn nobody_without_a_session_gets_further_than_the_sign_in_page() {
     let site = Site::new();
     let id = Visitor::signed_in(&site, "alice").session();
     let mut nobody = Visitor::of(&site);
-    for path in ["/", "/password", "/devices", "/sessions", "/sessions?user=alice"] {
+    for path in
+        ["/", "/password", "/devices", "/sessions", "/sessions?user=alice", "/users", "/audit"]
+    {
         let reply = nobody.get(path);
         assert_eq!((reply.status, reply.all("location")), (303, vec!["/login"]), "{path}");
         assert!(reply.is_kept_out_of_caches() && reply.body.is_empty(), "{path}");
@@ -186,7 +190,8 @@ fn only_an_administrator_sees_and_ends_the_sessions_of_others() {
     let id = bob.session();
     assert!(!alice.get("/").body.contains("/sessions"));
     assert_eq!(alice.get("/sessions").status, 403);
-    for (path, fields) in actions(&id).into_iter().filter(|(path, _)| path.starts_with("/sess")) {
+    let of_others = |path: &str| path.starts_with("/sessions/") || path.starts_with("/users/");
+    for (path, fields) in actions(&id).into_iter().filter(|(path, _)| of_others(path)) {
         assert_eq!(alice.post(&path, &fields).status, 403, "{path}");
     }
 

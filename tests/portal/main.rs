@@ -1,6 +1,7 @@
 //! The example `portal` over real sockets: every path, every field, every refusal.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod accounts;
 #[path = "../../examples/portal/app/mod.rs"]
 mod app;
 mod audit;

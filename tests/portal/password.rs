@@ -1,8 +1,12 @@
 //! Changing one's password: what it takes, and what it ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use session_engine::Policy;
+
 use crate::site::{PASSWORD, Site};
+use crate::spy::{Fault, Spy};
 use crate::visitor::{Visitor, between, reason};
 
 const NEW: &str = "fifteen letters";
@@ -137,4 +141,19 @@ fn a_proof_of_the_old_password_moves_no_deadline() {
     site.clock.advance(Duration::from_secs(20 * 60));
     assert_eq!(alice.get("/").status, 303, "twelve hours after the sign-in");
     assert_eq!(reason(&alice.get("/login")), Some("absolute_timeout"));
+}
+
+#[test]
+fn a_password_whose_change_ends_no_session_is_not_changed() {
+    let spy = Arc::new(Spy::default());
+    let site = Site::on(spy.clone(), Policy::default());
+    let mut alice = Visitor::signed_in(&site, "alice");
+    let mut other = Visitor::signed_in(&site, "alice");
+    spy.set(Some(Fault::Stamps));
+    assert_eq!(alice.post("/password", &fields(PASSWORD, NEW, NEW)).status, 503);
+    spy.set(None);
+    assert!(opens(&site, "alice", PASSWORD) && !opens(&site, "alice", NEW));
+    assert_eq!((alice.get("/").status, other.get("/").status), (200, 200));
+    assert_eq!(alice.post("/password", &fields(PASSWORD, NEW, NEW)).status, 303);
+    assert_eq!((alice.get("/").status, other.get("/").status), (200, 303));
 }

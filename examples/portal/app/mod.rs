@@ -1,5 +1,6 @@
 //! The whole application but its options and its listener: engine and users in, a router out.
 
+mod accounts;
 mod audit;
 mod browser;
 mod devices;
@@ -80,6 +81,9 @@ pub(crate) fn app(gate: Gate, users: Users) -> Result<Router, RandomError> {
         .route("/sessions/{id}/end", post(everyone::end))
         .route("/sessions/end-user", post(everyone::end_user))
         .route("/sessions/end-all", post(everyone::end_all))
+        .route("/users", get(accounts::show))
+        .route("/users/role", post(accounts::change_role))
+        .route("/users/state", post(accounts::change_state))
         .route("/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
         .route("/icon.svg", get(|| async { asset("image/svg+xml", ICON) }))
         .fallback(|| async { Refusal::NotFound })

@@ -64,6 +64,13 @@ struct Inner {
 /// A password that was right, and which one it was: what it is exchanged for, if it is still the same by then.
 pub(crate) struct Verified(String);
 
+/// Why an account was not changed.
+pub(crate) enum NotChanged {
+    NoAdministrator,
+    Own,
+    Unknown,
+}
+
 impl Users {
     /// These accounts.
     ///
@@ -119,6 +126,37 @@ impl Users {
             }
             is_same
         })
+    }
+
+    /// Changes somebody's account for an administrator: what he may do, or whether he may sign in.
+    ///
+    /// # Errors
+    /// Whoever asks is no administrator any more, it is his own account, or there is no such one: nothing is changed.
+    pub(crate) fn administer(
+        &self,
+        by: &Subject,
+        name: &Subject,
+        edit: impl FnOnce(&mut Account),
+    ) -> Result<Account, NotChanged> {
+        let mut known = self.inner.known.write().unwrap_or_else(PoisonError::into_inner);
+        // In the same turn: of two who take this from each other, one keeps it.
+        let may = |account: &Account| account.is_administrator && !account.is_disabled;
+        if !known.iter().any(|account| account.name == *by && may(account)) {
+            return Err(NotChanged::NoAdministrator);
+        }
+        if by == name {
+            return Err(NotChanged::Own);
+        }
+        let account = known.iter_mut().find(|account| account.name == *name);
+        let account = account.ok_or(NotChanged::Unknown)?;
+        edit(account);
+        account.version += 1;
+        Ok(account.clone())
+    }
+
+    /// Everybody.
+    pub(crate) fn all(&self) -> Vec<Account> {
+        self.inner.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes an account by a function, which says whether it did; one change after the other. What came of it.

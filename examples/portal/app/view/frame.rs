@@ -17,6 +17,7 @@ pub(super) enum Place {
     History,
     Finance,
     Everyone,
+    Accounts,
     Audit,
     /// On a page that no link of the bar leads to.
     Elsewhere,
@@ -46,6 +47,7 @@ pub(super) fn page(
                 @if has_finance { (link(Place::Finance, "/finance", words.finance)) }
                 @if who.is_administrator {
                     (link(Place::Everyone, "/sessions", words.sessions))
+                    (link(Place::Accounts, "/users", words.users))
                     (link(Place::Audit, "/audit", words.audit))
                 }
             }

@@ -1,5 +1,6 @@
 //! What people see: plain HTML that works without a script. Every text that is put in is escaped.
 
+mod accounts;
 mod events;
 mod finance;
 mod frame;
@@ -17,6 +18,7 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use maud::html;
 
 use super::jar::Header;
+pub(crate) use accounts::accounts;
 pub(crate) use events::{audit, history};
 pub(crate) use finance::{finance, unlock};
 use frame::{document, html_page};

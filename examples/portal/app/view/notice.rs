@@ -17,9 +17,12 @@ pub(crate) enum Notice {
     OthersEnded,
     SessionEnded,
     UserEnded,
+    RoleChanged,
+    AccountDisabled,
+    AccountEnabled,
 }
 
-const CODES: [(Notice, &str); 8] = [
+const CODES: [(Notice, &str); 11] = [
     (Notice::SignedOut, "signed-out"),
     (Notice::NoteSaved, "note-saved"),
     (Notice::PreferencesSaved, "preferences-saved"),
@@ -28,6 +31,9 @@ const CODES: [(Notice, &str); 8] = [
     (Notice::OthersEnded, "others-ended"),
     (Notice::SessionEnded, "session-ended"),
     (Notice::UserEnded, "user-ended"),
+    (Notice::RoleChanged, "role-changed"),
+    (Notice::AccountDisabled, "account-disabled"),
+    (Notice::AccountEnabled, "account-enabled"),
 ];
 
 impl Notice {
@@ -58,6 +64,11 @@ impl Notice {
             Self::OthersEnded => Some(words.others_ended),
             Self::SessionEnded => Some("The session has ended."),
             Self::UserEnded => Some("All sessions of that user have ended."),
+            Self::RoleChanged => Some("The role is changed. All sessions of that user have ended."),
+            Self::AccountDisabled => {
+                Some("The account is disabled. All sessions of that user have ended.")
+            }
+            Self::AccountEnabled => Some("The account is enabled."),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! One request and its response: headers in, a session in between, headers out. No framework's types.
 
 mod proofs;
+#[cfg(feature = "risk")]
+mod risk;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +14,14 @@ use session_core::{
     Reason, Revoked, Session, Sessions, StoreError, StoreErrorKind, Subject, Timestamp, Visit,
 };
 
+#[cfg(feature = "client")]
+use crate::client::{ClientConfig, Fields, Seen};
 use crate::cookie::{CookieConfig, Presented};
+#[cfg(feature = "risk")]
+use crate::risk::Watch;
+
+#[cfg(feature = "risk")]
+pub use self::risk::StepUpAsked;
 
 /// The engine and the cookie that an application's requests go through.
 ///
@@ -35,12 +45,32 @@ use crate::cookie::{CookieConfig, Presented};
 pub struct Gate {
     sessions: Sessions,
     cookie: Arc<CookieConfig>,
+    #[cfg(feature = "client")]
+    client: Option<Arc<ClientConfig>>,
+    #[cfg(feature = "risk")]
+    watch: Option<Watch>,
 }
 
 impl Gate {
     /// A gate.
     pub fn new(sessions: Sessions, cookie: CookieConfig) -> Self {
-        Self { sessions, cookie: Arc::new(cookie) }
+        Self {
+            sessions,
+            cookie: Arc::new(cookie),
+            #[cfg(feature = "client")]
+            client: None,
+            #[cfg(feature = "risk")]
+            watch: None,
+        }
+    }
+
+    /// The same, and each request is looked at for what it shows of its client: a session that begins with a login keeps
+    /// it.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn with_client(mut self, config: ClientConfig) -> Self {
+        self.client = Some(Arc::new(config));
+        self
     }
 
     /// The engine behind it.
@@ -59,9 +89,26 @@ impl Gate {
     /// A prefetch (`Sec-Purpose: prefetch`, WHATWG Fetch) is no sign of the user's presence and records no
     /// activity.
     pub fn begin<'h>(&self, headers: impl IntoIterator<Item = (&'h str, &'h [u8])>) -> Exchange {
+        self.begin_from(None, headers)
+    }
+
+    /// The same for a request whose connection has this other end. It matters only to a gate that looks at clients
+    /// (feature `client`).
+    #[cfg_attr(not(feature = "client"), expect(unused_variables, reason = "nobody asks for it"))]
+    pub fn begin_from<'h>(
+        &self,
+        peer: Option<IpAddr>,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+    ) -> Exchange {
         let mut cookies = Vec::new();
         let mut passive = false;
+        #[cfg(feature = "client")]
+        let mut fields = self.client.as_ref().map(|config| Fields::new(config.proxies()));
         for (name, value) in headers {
+            #[cfg(feature = "client")]
+            if let Some(fields) = &mut fields {
+                fields.see(name, value);
+            }
             if name.eq_ignore_ascii_case("cookie") {
                 cookies.push(value);
             } else if name.eq_ignore_ascii_case("sec-purpose") {
@@ -72,7 +119,14 @@ impl Gate {
         let visit = if passive { Visit::default().passive() } else { Visit::default() };
         let state = State { visit, ..State::default() };
         let begun_at = self.sessions.now();
-        let inner = Inner { gate: self.clone(), presented, begun_at, state: Mutex::new(state) };
+        let inner = Inner {
+            gate: self.clone(),
+            presented,
+            begun_at,
+            #[cfg(feature = "client")]
+            seen: fields.map(|fields| fields.seen(peer)),
+            state: Mutex::new(state),
+        };
         Exchange { inner: Arc::new(inner) }
     }
 }
@@ -101,6 +155,8 @@ struct Inner {
     gate: Gate,
     presented: Presented,
     begun_at: Timestamp,
+    #[cfg(feature = "client")]
+    seen: Option<Seen>,
     state: Mutex<State>,
 }
 
@@ -108,6 +164,9 @@ struct Inner {
 struct State {
     visit: Visit,
     answer: Option<Answer<Session>>,
+    /// A live session that is not answered with before its holder proves himself.
+    #[cfg(feature = "risk")]
+    held: Option<StepUpAsked>,
     /// Another request has ended the session, or taken over its secret, while this one held it.
     lost: bool,
     effect: Effect,
@@ -164,20 +223,36 @@ impl Exchange {
             Presented::Token(token) => self.sessions().resume_as(token, visit).await?,
             Presented::Nothing | Presented::Malformed | Presented::Ambiguous => Answer::Absent,
         };
+        let successor = match &answer {
+            Answer::Live(session) => {
+                session.successor().map(|token| (token.clone(), session.clone()))
+            }
+            Answer::Ended(_) | Answer::Absent => None,
+        };
+        #[cfg(feature = "risk")]
+        let answer = match answer {
+            Answer::Live(session) => self.watched(session).await?,
+            gone => gone,
+        };
         let mut state = self.state();
         // A change that was committed while this loaded knows better.
         if let Some(known) = &state.answer {
             return Ok(known.clone());
         }
-        if let Answer::Live(session) = &answer
-            && let Some(token) = session.successor()
+        if let Some((token, session)) = successor
+            // Who is held back gets no token: it may be in the wrong hands.
+            && matches!(answer, Answer::Live(_))
             && matches!(state.effect, Effect::None)
         {
-            let issued = Issued { token: token.clone(), session: session.clone() };
-            state.effect = Effect::Renew(Box::new(issued));
+            state.effect = Effect::Renew(Box::new(Issued { token, session }));
         }
         state.answer = Some(answer.clone());
         Ok(answer)
+    }
+
+    #[cfg(not(feature = "risk"))]
+    async fn held_or_live(&self) -> Result<Answer<Session>, Error> {
+        self.answer().await
     }
 
     /// Says that the request is no sign of its user's presence, such as polling: it records no activity. To
@@ -200,6 +275,12 @@ impl Exchange {
         &self.inner.presented
     }
 
+    /// What the request shows of its client, if its gate looks. Costs nothing.
+    #[cfg(feature = "client")]
+    pub fn seen(&self) -> Option<&Seen> {
+        self.inner.seen.as_ref()
+    }
+
     /// The engine.
     pub fn sessions(&self) -> &Sessions {
         self.inner.gate.sessions()
@@ -207,7 +288,8 @@ impl Exchange {
 
     /// Signs somebody in whose credential was checked since the ticket was drawn
     /// ([`Sessions::begin_login`]). The session that the request holds is replaced, whether anonymous or
-    /// somebody's; the keys in `carry` go over to the new one.
+    /// somebody's; the keys in `carry` go over to the new one. What the request shows of its client is kept with it, if
+    /// the gate looks and the login does not say.
     ///
     /// A session whose row is damaged has nothing to carry over, and does not keep its holder from signing in.
     ///
@@ -220,9 +302,14 @@ impl Exchange {
         carry: &[&str],
     ) -> Result<LoggedIn, Error> {
         self.may_issue()?;
-        let login = match self.session().await {
-            Ok(Some(session)) => login.replacing(session, carry),
-            Ok(None) => login,
+        #[cfg(feature = "client")]
+        let login = match (&self.inner.gate.client, self.seen()) {
+            (Some(config), Some(seen)) => login.client_if_none(config.client(seen)),
+            _ => login,
+        };
+        let login = match self.held_or_live().await {
+            Ok(Answer::Live(session)) => login.replacing(session, carry),
+            Ok(Answer::Ended(_) | Answer::Absent) => login,
             Err(Error::Store(error)) if is_unreadable(&error) => login,
             Err(error) => return Err(error),
         };
@@ -357,7 +444,7 @@ impl Exchange {
     /// # Errors
     /// The store fails: the session may still live, and the answer must not say otherwise.
     pub async fn sign_out(&self) -> Result<(), Error> {
-        let Some(session) = self.session().await? else { return Ok(()) };
+        let Answer::Live(session) = self.held_or_live().await? else { return Ok(()) };
         let (answer, ended) = match self.sessions().sign_out(&session).await? {
             Revoked::Now(end) => (Answer::Ended(end), true),
             Revoked::Already(end) => (Answer::Ended(end), false),
@@ -378,7 +465,7 @@ impl Exchange {
     /// # Errors
     /// The store fails: the sessions may still live, and the answer must not say otherwise.
     pub async fn sign_out_everywhere(&self) -> Result<(), Error> {
-        let Some(session) = self.session().await? else { return Ok(()) };
+        let Answer::Live(session) = self.held_or_live().await? else { return Ok(()) };
         let Some(subject) = session.subject() else { return self.sign_out().await };
         let (reason, actor) = (Reason::SignedOut, Actor::Subject);
         self.sessions().revoke_subject(subject, reason, actor).await?;
@@ -427,6 +514,10 @@ impl Exchange {
         state.effect = Effect::Issue(Box::new(issued.clone()));
         state.answer = Some(Answer::Live(issued.session.clone()));
         state.lost = false;
+        #[cfg(feature = "risk")]
+        {
+            state.held = None;
+        }
     }
 
     // Whoever panicked while holding it has left a whole state.

@@ -6,11 +6,15 @@
 //! one request and its response, and the [adapters](adapter) to frameworks.
 
 pub mod adapter;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "http")]
 pub mod cookie;
 #[cfg(feature = "http")]
 pub mod exchange;
 mod open;
+#[cfg(feature = "risk")]
+pub mod risk;
 
 pub use open::{OpenError, open};
 pub use session_core::*;
@@ -26,4 +30,10 @@ pub use session_sqlite as sqlite;
 
 #[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../docs/guide/frameworks.md")]
+#[doc = include_str!("../docs/guide/audit.md")]
 mod guide {}
+
+#[cfg(all(doctest, feature = "risk"))]
+#[doc = include_str!("../docs/guide/client.md")]
+#[doc = include_str!("../docs/guide/devices.md")]
+mod guide_to_clients {}

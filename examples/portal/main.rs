@@ -12,10 +12,9 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use app::{Account, Users, app};
+use app::{Account, Users, app, gate};
 use clap::Parser as _;
 use options::Options;
-use session_engine::exchange::Gate;
 use session_engine::{Actor, Error, Random as _, Reason, Sessions, SystemRandom};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
@@ -67,7 +66,8 @@ async fn serve(options: Options) -> Result<(), Failure> {
         .map(|(name, password)| Account::new(name, password, *name == "root"))
         .collect::<Result<Vec<_>, Failure>>()?;
     let users = Users::new(accounts)?;
-    let app = app(Gate::new(sessions.clone(), cookie.clone()), users)?;
+    let gate = gate(sessions.clone(), cookie.clone(), options.proxies.clone(), options.risk());
+    let app = app(gate, users)?;
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;

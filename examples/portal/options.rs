@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use session_engine::Policy;
+use session_engine::client::Proxies;
 use session_engine::cookie::CookieConfig;
+use session_engine::risk::Mode;
 
 use crate::Failure;
 use crate::app::REMEMBERED;
@@ -43,6 +45,14 @@ pub(crate) struct Options {
     /// option: better set the variable.
     #[arg(long, value_name = "PASSWORD", env = "PORTAL_PASSWORD", hide_env_values = true)]
     pub(crate) password: Option<String>,
+    /// Which proxies are believed when they say whom they speak for: none, or their header and how many or where they are, as
+    /// in "x-forwarded-for hops=1" or "forwarded networks=10.0.0.0/8".
+    #[arg(long, value_name = "PROXIES", default_value = "none")]
+    pub(crate) proxies: Proxies,
+    /// Hold back a session that turns up in another browser until its holder signs in again, or end it: without this it is
+    /// only noticed and told.
+    #[arg(long)]
+    enforce_risk: bool,
     /// Use the secure cookie: for behind a proxy that speaks https with the browser.
     #[arg(long, conflicts_with = "insecure")]
     behind_https: bool,
@@ -87,6 +97,10 @@ impl Options {
         } else {
             "(insecure, for development only: plain http without Secure)"
         }
+    }
+
+    pub(crate) fn risk(&self) -> Mode {
+        if self.enforce_risk { Mode::Enforce } else { Mode::Observe }
     }
 
     pub(crate) fn policy(&self) -> Result<Policy, Failure> {

@@ -25,8 +25,8 @@ use crate::limits::stricter;
 use crate::policy::default_touch_interval;
 use crate::store::Touch;
 use crate::{
-    Actor, Authentication, End, Event, EventKind, Limits, Mark, MarkKey, MarkWrite, Marks, Policy,
-    Raise, Reason, Record, Timestamp,
+    Actor, Authentication, End, Event, EventKind, Limits, Mark, MarkKey, MarkWrite, Marks, Note,
+    Policy, Raise, Reason, Record, Timestamp,
 };
 
 /// Where a session stands.
@@ -239,6 +239,12 @@ fn told(record: &Record, kind: EventKind, policy: &Policy, now: Timestamp) -> Ev
         purge_at: now + policy.event_retention,
         ..Event::new(kind, Actor::Subject, now)
     }
+}
+
+/// The event of a note that goes with a change of a live session's data.
+pub(crate) fn noted(record: &Record, note: Note, policy: &Policy, now: Timestamp) -> Event {
+    let (kind, detail) = note.into_parts();
+    Event { detail, ..told(record, kind, policy, latest(record, now)) }
 }
 
 /// Where a record stands.

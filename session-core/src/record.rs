@@ -246,8 +246,13 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Cuts at a character's border, without control characters: those could forge a line of a log.
-pub(crate) fn bounded(text: &str, limit: usize) -> Box<str> {
+/// A text of a client's own, fit to be kept and shown: cut to so many bytes at a character's border, without control
+/// characters and marks of the writing direction, which could forge a line of a log.
+///
+/// ```
+/// assert_eq!(&*session_core::bounded("curl/8\r\nforged", 8), "curl/8fo");
+/// ```
+pub fn bounded(text: &str, limit: usize) -> Box<str> {
     let mut kept = String::with_capacity(text.len().min(limit));
     for c in text.chars().filter(|c| !is_control(*c)) {
         if kept.len() + c.len_utf8() > limit {

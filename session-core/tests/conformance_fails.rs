@@ -94,6 +94,7 @@ fn a_case_that_is_written_is_listed() {
         ("isolation", include_str!("../src/conformance/isolation.rs")),
         ("management", include_str!("../src/conformance/management.rs")),
         ("marks", include_str!("../src/conformance/marks.rs")),
+        ("notes", include_str!("../src/conformance/notes.rs")),
         ("races", include_str!("../src/conformance/races.rs")),
         ("records", include_str!("../src/conformance/records.rs")),
         ("retention", include_str!("../src/conformance/retention.rs")),

@@ -5,5 +5,7 @@
 
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "limits")]
+pub mod limits;
 #[cfg(feature = "tower")]
 pub mod tower;

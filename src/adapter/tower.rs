@@ -1,11 +1,12 @@
 //! A layer for tower services: axum, tonic, hyper behind tower, and whatever else is one.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::header::{CACHE_CONTROL, COOKIE, Entry, HeaderName, HeaderValue, SET_COOKIE};
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -25,15 +26,41 @@ use crate::exchange::{Exchange, Gate};
 /// let sessions = Sessions::new(Arc::new(MemoryStore::new()), Policy::default());
 /// let layer = SessionLayer::new(Gate::new(sessions, CookieConfig::new()));
 /// ```
+///
+/// A gate that looks at clients wants to know who is at the other end of the connection, which is for the server to say. With
+/// axum, which is then served by `into_make_service_with_connect_info::<SocketAddr>()`:
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use axum::extract::ConnectInfo;
+/// use session_engine::adapter::tower::SessionLayer;
+///
+/// fn of_axum(layer: SessionLayer) -> SessionLayer {
+///     layer.with_peer(|extensions| {
+///         extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+///     })
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SessionLayer {
     gate: Gate,
+    peer: Peer,
 }
+
+/// Finds the other end of the connection in the extensions of a request.
+type Peer = fn(&Extensions) -> Option<IpAddr>;
 
 impl SessionLayer {
     /// A layer for a gate.
     pub fn new(gate: Gate) -> Self {
-        Self { gate }
+        Self { gate, peer: |_| None }
+    }
+
+    /// The same with a way to find the other end of a request's connection.
+    #[must_use]
+    pub fn with_peer(mut self, peer: Peer) -> Self {
+        self.peer = peer;
+        self
     }
 }
 
@@ -41,7 +68,7 @@ impl<S> Layer<S> for SessionLayer {
     type Service = SessionService<S>;
 
     fn layer(&self, inner: S) -> SessionService<S> {
-        SessionService { gate: self.gate.clone(), inner }
+        SessionService { gate: self.gate.clone(), peer: self.peer, inner }
     }
 }
 
@@ -57,6 +84,7 @@ impl<S> Layer<S> for SessionLayer {
 #[derive(Clone, Debug)]
 pub struct SessionService<S> {
     gate: Gate,
+    peer: Peer,
     inner: S,
 }
 
@@ -75,7 +103,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let headers =
             request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let exchange = self.gate.begin(headers);
+        let exchange = self.gate.begin_from((self.peer)(request.extensions()), headers);
         if let Entry::Occupied(mut cookies) = request.headers_mut().entry(COOKIE) {
             // So that no service behind this one logs the token with the headers.
             cookies.iter_mut().for_each(|value| value.set_sensitive(true));

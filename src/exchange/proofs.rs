@@ -18,10 +18,10 @@ impl Exchange {
     /// # Errors
     /// As for that; [`Error::Answered`] after [`Exchange::finish`].
     pub async fn step_up(&self, ticket: &LoginTicket, proof: &Proof) -> Result<Proved<()>, Error> {
-        match self.answer().await? {
+        match self.held_or_live().await? {
             Answer::Live(session) => {
                 self.may_issue()?;
-                Ok(self.proved(self.sessions().step_up(ticket, &session, proof).await?))
+                self.proved(self.sessions().step_up(ticket, &session, proof).await?).await
             }
             gone => Ok(gone.map(|_| ()).into()),
         }
@@ -39,12 +39,12 @@ impl Exchange {
         proof: &Proof,
         groups: Vec<GroupName>,
     ) -> Result<Proved<()>, Error> {
-        match self.answer().await? {
+        match self.held_or_live().await? {
             Answer::Live(session) => {
                 self.may_issue()?;
                 let proved =
                     self.sessions().reauthenticate(ticket, &session, proof, groups).await?;
-                Ok(self.proved(proved))
+                self.proved(proved).await
             }
             gone => Ok(gone.map(|_| ()).into()),
         }
@@ -125,15 +125,22 @@ impl Exchange {
     }
 
     /// What the browser is told of a proof.
-    fn proved(&self, proved: Proved<Issued>) -> Proved<()> {
-        match proved {
+    async fn proved(&self, proved: Proved<Issued>) -> Result<Proved<()>, Error> {
+        Ok(match proved {
             Proved::Accepted(issued) => {
+                #[cfg(feature = "risk")]
+                let held = self.state().held.clone();
                 self.now_holds(&issued);
+                #[cfg(feature = "risk")]
+                {
+                    self.state().held = held;
+                    self.proved_here(&issued).await?;
+                }
                 Proved::Accepted(())
             }
             Proved::CredentialsChanged => Proved::CredentialsChanged,
             Proved::Ended(end) => self.saw(Answer::Ended(end)).into(),
             Proved::Absent => self.saw(Answer::Absent).into(),
-        }
+        })
     }
 }

@@ -1,5 +1,9 @@
 //! A browser and its exchanges, without a server.
 
+#[cfg(feature = "client")]
+mod clients;
+#[cfg(feature = "risk")]
+mod risk;
 mod secrets;
 
 use session_core::{ManualClock, MemoryStore};

@@ -1,5 +1,6 @@
 //! What the layer makes of responses, and the extractors of a router without it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,6 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use session_engine::adapter::axum::Live;
 use session_engine::adapter::tower::SessionLayer;
+use session_engine::client::ClientConfig;
 use session_engine::cookie::CookieConfig;
 use session_engine::exchange::{Exchange, Gate};
 use session_engine::{Login, MemoryStore, Policy, Sessions, Subject};
@@ -96,4 +98,23 @@ fn a_router_without_the_layer_says_so() {
     let response = call(router(), "");
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(send(router(), "").status(), StatusCode::OK);
+}
+
+#[test]
+fn the_other_end_of_the_connection_is_found_where_the_application_says() {
+    let sessions = Sessions::new(Arc::new(MemoryStore::new()), Policy::default());
+    let gate = Gate::new(sessions, CookieConfig::new()).with_client(ClientConfig::default());
+    let layer = SessionLayer::new(gate).with_peer(|extensions| extensions.get::<IpAddr>().copied());
+    let router = Router::new().route(
+        "/",
+        get(async |exchange: Exchange| {
+            exchange.seen().and_then(|seen| seen.address).map_or("nobody".into(), |a| a.to_string())
+        }),
+    );
+    let peer = IpAddr::from([192, 0, 2, 1]);
+    let request = Request::get("/").extension(peer).header("x-forwarded-for", "6.6.6.6");
+    let mut router = router.layer(layer);
+    let response = pollster::block_on(router.call(request.body(Body::empty()).unwrap())).unwrap();
+    let body = pollster::block_on(axum::body::to_bytes(response.into_body(), 99)).unwrap();
+    assert_eq!(body, "192.0.2.1");
 }

@@ -3,6 +3,8 @@
 
 mod client;
 mod layer;
+#[cfg(unix)]
+mod limits;
 mod spy;
 
 #[expect(dead_code, reason = "its main is not called here")]

@@ -12,6 +12,10 @@ fn task() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match &*task {
         "write" => runtime.block_on(crate::crash::write(&url, &argument("REALM"))),
+        "subscribe" => {
+            let (file, events) = (argument("FILE"), argument("EVENTS"));
+            runtime.block_on(crate::subscriber::live(&url, &file, &events));
+        }
         "obey" => runtime.block_on(crate::processes::obey(&url)),
         other => panic!("no such task: {other}"),
     }

@@ -13,3 +13,4 @@ mod processes;
 mod report;
 mod restarts;
 mod server;
+mod subscriber;

@@ -7,6 +7,7 @@ mod app;
 mod audit;
 #[path = "../adapters/client.rs"]
 mod client;
+mod clients;
 mod finance;
 mod forms;
 mod hostile;

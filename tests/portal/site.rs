@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
+use session_engine::client::Proxies;
 use session_engine::cookie::CookieConfig;
-use session_engine::exchange::Gate;
+use session_engine::risk::Mode;
 use session_engine::{ManualClock, MemoryStore, Policy, SessionStore, Sessions, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::app::{Account, REMEMBERED, Users, app};
+use crate::app::{Account, REMEMBERED, Users, app, gate};
 
 /// A portal of its own. It stops when dropped.
 pub(crate) struct Site {
@@ -27,12 +28,19 @@ impl Site {
     }
 
     pub(crate) fn on(store: Arc<dyn SessionStore>, policy: Policy) -> Self {
+        Self::fitted(store, policy, Proxies::none(), Mode::Observe)
+    }
+
+    pub(crate) fn fitted(
+        store: Arc<dyn SessionStore>,
+        policy: Policy,
+        proxies: Proxies,
+        risk: Mode,
+    ) -> Self {
         let clock = ManualClock::at(START);
         let sessions = Sessions::builder(store).policy(policy).clock(clock.clone()).build();
-        let gate = Gate::new(
-            sessions,
-            CookieConfig::insecure_development().persistent_for(REMEMBERED.clone()),
-        );
+        let cookie = CookieConfig::insecure_development().persistent_for(REMEMBERED.clone());
+        let gate = gate(sessions, cookie, proxies, risk);
         let app = app(gate, users()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -10,6 +10,8 @@ use crate::site::{PASSWORD, Site};
 pub(crate) struct Visitor {
     client: Client,
     agent: &'static str,
+    /// What the proxies before the portal say.
+    forwarded_for: &'static str,
     /// The cookies, by their names.
     pub(crate) jar: BTreeMap<String, String>,
     /// What binds the forms of the last page.
@@ -24,7 +26,8 @@ impl Visitor {
     pub(crate) fn at(url: &str) -> Self {
         let address = url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
         let (agent, jar) = ("curl/8.14.1", BTreeMap::new());
-        Self { client: Client::new(address), agent, jar, csrf: String::new() }
+        let client = Client::new(address);
+        Self { client, agent, forwarded_for: "", jar, csrf: String::new() }
     }
 
     /// Somebody who has signed in.
@@ -36,6 +39,12 @@ impl Visitor {
 
     pub(crate) fn with_agent(mut self, agent: &'static str) -> Self {
         self.agent = agent;
+        self
+    }
+
+    /// The same with an `X-Forwarded-For`.
+    pub(crate) fn forwarded_for(mut self, addresses: &'static str) -> Self {
+        self.forwarded_for = addresses;
         self
     }
 
@@ -86,6 +95,7 @@ impl Visitor {
             ("cookie", cookies.as_bytes()),
             ("content-type", kind.as_bytes()),
             ("user-agent", self.agent.as_bytes()),
+            ("x-forwarded-for", self.forwarded_for.as_bytes()),
         ];
         self.client.try_send(method, path, &fields, body)
     }

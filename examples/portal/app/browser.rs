@@ -1,48 +1,23 @@
 //! A name for a browser that its owner recognises.
 
-use maud::Render;
+use maud::{Render, html};
+use session_engine::client::Agent;
 
 /// What a `User-Agent` seems to be. It is a help for people, and decides nothing: anybody may send any text.
 pub(crate) struct Browser<'a>(pub(crate) Option<&'a str>);
 
 impl Render for Browser<'_> {
     fn render_to(&self, buffer: &mut String) {
-        let agent = self.0.unwrap_or_default();
-        let first = |known: &[(&str, &'static str)]| {
-            known.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
+        let name = match self.0.and_then(Agent::parse) {
+            Some(Agent { browser, system: Some(system), .. }) => {
+                html! { (browser) " (" (system) ")" }
+            }
+            Some(Agent { browser, .. }) => html! { (browser) },
+            None => html! { "Another client" },
         };
-        let name = first(&BROWSERS).unwrap_or("Another client");
-        buffer.push_str(name);
-        if let Some(system) = first(&SYSTEMS) {
-            buffer.push_str(" (");
-            buffer.push_str(system);
-            buffer.push(')');
-        }
+        buffer.push_str(&name.into_string());
     }
 }
-
-/// The first that is found counts: most browsers also name those that they are like.
-const BROWSERS: [(&str, &str); 9] = [
-    ("Edg", "Edge"),
-    ("OPR/", "Opera"),
-    ("SamsungBrowser/", "Samsung Internet"),
-    ("Firefox/", "Firefox"),
-    ("FxiOS/", "Firefox"),
-    ("Chrom", "Chrome"),
-    ("CriOS/", "Chrome"),
-    ("Safari/", "Safari"),
-    ("curl/", "curl"),
-];
-
-const SYSTEMS: [(&str, &str); 7] = [
-    ("Windows", "Windows"),
-    ("Android", "Android"),
-    ("iPhone", "iPhone"),
-    ("iPad", "iPad"),
-    ("Mac OS X", "macOS"),
-    ("CrOS", "ChromeOS"),
-    ("Linux", "Linux"),
-];
 
 #[cfg(test)]
 mod tests {
@@ -68,7 +43,7 @@ mod tests {
             (
                 "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
                  Gecko) Version/18.0 Mobile/15E148 Safari/604.1",
-                "Safari (iPhone)",
+                "Safari (iOS)",
             ),
             ("curl/8.14.1", "curl"),
             ("", "Another client"),

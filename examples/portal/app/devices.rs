@@ -1,12 +1,17 @@
 //! Your devices: the live sessions of whoever asks, and nobody else's.
 
 use std::cmp::Reverse;
+use std::num::NonZeroUsize;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query as Asked, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use session_engine::{Actor, Answer, Error, Query, Reason, Revoked, SessionId, StoreErrorKind};
+use session_engine::risk::Watch;
+use session_engine::store::{EventQuery, Events, Order};
+use session_engine::{
+    Actor, Answer, Error, EventKind, Query, Reason, Revoked, SessionId, StoreErrorKind, Timestamp,
+};
 
 use super::Portal;
 use super::guard::{Sent, SignedIn};
@@ -29,9 +34,25 @@ pub(crate) async fn show(
     let query = Query { subject: Some(who.name.clone()), ..Query::default() };
     let mut page = who.exchange.sessions().list(&query, after.as_ref()).await.map_err(no_place)?;
     let room = room(&who).await?;
+    let unusual = unusual(&who).await?;
     // This one first, then those that were used last.
     page.sessions.sort_by_key(|info| (info.id != who.session.id(), Reverse(info.last_seen_at)));
-    Ok(view::devices(&portal, &who, &page, room))
+    Ok(view::devices(&portal, &who, &page, room, unusual))
+}
+
+/// When something unusual was last noticed about the sessions of whoever asks.
+async fn unusual(who: &SignedIn) -> Result<Option<Timestamp>, Refusal> {
+    let query = EventQuery {
+        subject: Some(who.name.clone()),
+        kinds: EventKind::from_code(Watch::NOTICED).into_iter().collect(),
+        order: Order::NewestFirst,
+        limit: NonZeroUsize::MIN,
+        ..EventQuery::default()
+    };
+    match who.exchange.sessions().history(&query, None).await? {
+        Events::Page(page) => Ok(page.events.first().map(|stored| stored.event.at)),
+        Events::CursorExpired => Ok(None),
+    }
 }
 
 /// How many live sessions of this one's class its user has, and how many he may have at most.

@@ -16,10 +16,12 @@ mod signin;
 mod users;
 mod view;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
+use axum::http::Extensions;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -27,14 +29,25 @@ use axum::http::header::{
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use session_engine::RandomError;
+use session_engine::adapter::limits;
 use session_engine::adapter::tower::SessionLayer;
+use session_engine::client::{ClientConfig, Proxies};
+use session_engine::cookie::CookieConfig;
 use session_engine::exchange::Gate;
+use session_engine::risk::{Mode, Signals, Watch};
+use session_engine::{RandomError, Sessions};
 
 use refusal::Refusal;
 use signin::FormKey;
 pub(crate) use signin::REMEMBERED;
 pub(crate) use users::{Account, Users};
+
+/// The gate of the application: it looks at clients, and watches their sessions.
+pub(crate) fn gate(sessions: Sessions, cookie: CookieConfig, proxies: Proxies, risk: Mode) -> Gate {
+    Gate::new(sessions, cookie)
+        .with_client(ClientConfig::new(proxies))
+        .with_risk(Watch::new(Signals::default()).mode(risk))
+}
 
 /// The application on an engine.
 ///
@@ -48,7 +61,8 @@ pub(crate) fn app(gate: Gate, users: Users) -> Result<Router, RandomError> {
         form_key: Arc::new(FormKey::new()?),
         secure_cookies: gate.cookie().is_secure(),
     };
-    Ok(Router::new()
+    let policy = gate.sessions().policy();
+    let mut router = Router::new()
         .route("/", get(home::show))
         .route("/note", post(home::save_note))
         .route("/preferences", post(home::save_preferences))
@@ -73,11 +87,24 @@ pub(crate) fn app(gate: Gate, users: Users) -> Result<Router, RandomError> {
         .route("/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
         .route("/icon.svg", get(|| async { asset("image/svg+xml", ICON) }))
         .fallback(|| async { Refusal::NotFound })
-        .method_not_allowed_fallback(|| async { Refusal::WrongMethod })
-        .layer(SessionLayer::new(gate))
+        .method_not_allowed_fallback(|| async { Refusal::WrongMethod });
+    if let Some(layer) = limits::time_real(policy.request_limits()) {
+        router = router.layer(layer);
+    }
+    #[cfg(unix)]
+    if let Some(layer) = limits::time_cpu(policy.request_limits()) {
+        router = router.layer(layer);
+    }
+    Ok(router
+        .layer(SessionLayer::new(gate).with_peer(peer))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn(harden))
         .with_state(portal))
+}
+
+/// The other end of a request's connection.
+fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
 }
 
 /// What every handler may ask for.

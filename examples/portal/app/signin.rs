@@ -1,10 +1,8 @@
 //! Signing in and out.
 
-use std::net::SocketAddr;
 use std::sync::LazyLock;
 
-use axum::extract::{ConnectInfo, FromRequest as _, FromRequestParts, Request, State};
-use axum::http::header::USER_AGENT;
+use axum::extract::{FromRequest as _, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine as _;
@@ -12,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use session_engine::exchange::Exchange;
 use session_engine::{
-    ClassName, Client, LoggedIn, Login, Random as _, RandomError, Subject, SystemRandom, Timestamp,
+    ClassName, LoggedIn, Login, Random as _, RandomError, Subject, SystemRandom, Timestamp,
 };
 use sha2::Sha256;
 
@@ -52,7 +50,6 @@ pub(crate) async fn sign_in(
 ) -> Result<Response, Refusal> {
     let (mut parts, body) = request.into_parts();
     let exchange = exchange(&mut parts, &portal).await?;
-    let client = client(&mut parts, &portal).await;
     let fields = Fields::from_request(Request::from_parts(parts.clone(), body), &portal).await?;
     let bound_to = portal.cookie(&parts.headers, Name::SignIn).unwrap_or_default();
     let now = exchange.sessions().now();
@@ -75,7 +72,7 @@ pub(crate) async fn sign_in(
     let Some(ticket) = ticket.filter(|_| is_right) else {
         return again(StatusCode::UNAUTHORIZED, words.wrong_password.to_owned()).await;
     };
-    let login = Login::new("password").level(PASSWORD_LEVEL).client(client);
+    let login = Login::new("password").level(PASSWORD_LEVEL);
     let login = match remembered(&exchange).filter(|_| wants_to_stay(&fields)) {
         Some(class) => login.class(class),
         None => login,
@@ -120,10 +117,14 @@ async fn page(
         Err(error) if is_damaged(&error) => (None, None),
         Err(error) => return Err(error.into()),
     };
+    // It loads nothing: the session was asked for before.
+    let held_back =
+        held.is_none() && exchange.step_up_asked().await.is_ok_and(|asked| asked.is_some());
     let page = view::SignInPage {
         words: Words::accepted(&parts.headers),
         csrf: &form.csrf,
         refused: refused.as_deref(),
+        held_back,
         name: filled.get("username").unwrap_or_default(),
         wants_to_stay: wants_to_stay(filled),
         ended,
@@ -133,20 +134,6 @@ async fn page(
     };
     let set = form.cookie.into_iter().chain(page.signed_out.then(|| Notice::taken(portal)));
     Ok((status, view::headers(set), page.render()).into_response())
-}
-
-/// What the list of sessions is to show of the client. The address is the peer's: no header is believed.
-async fn client(parts: &mut axum::http::request::Parts, portal: &Portal) -> Client {
-    let peer = ConnectInfo::<SocketAddr>::from_request_parts(parts, portal).await;
-    let agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-    let mut client = Client::default();
-    if let Ok(ConnectInfo(peer)) = peer {
-        client = client.with_address(&peer.ip().to_canonical().to_string());
-    }
-    if let Some(agent) = agent {
-        client = client.with_agent(agent);
-    }
-    client
 }
 
 /// What ties a sign-in form to the browser that it was given to, while nothing of that browser is stored: the

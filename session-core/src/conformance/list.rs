@@ -157,6 +157,10 @@ macro_rules! __conformance_cases {
                 stamps_are_kept
                 a_stale_write_of_a_mark_is_fenced
             }
+            notes {
+                a_note_comes_with_the_edit_that_it_tells_of
+                parallel_edits_are_told_once_each
+            }
             races {
                 of_many_inserts_of_one_id_one_wins
                 of_many_replacements_of_one_version_one_wins

@@ -43,6 +43,7 @@ pub mod events;
 pub mod isolation;
 pub mod management;
 pub mod marks;
+pub mod notes;
 pub mod races;
 pub mod records;
 pub mod retention;

@@ -112,6 +112,12 @@ impl Login {
         self
     }
 
+    /// Notes what is known of the client, unless something is noted already.
+    #[must_use]
+    pub fn client_if_none(self, client: Client) -> Self {
+        if self.client.is_empty() { self.client(client) } else { self }
+    }
+
     /// Gives the session data from the start.
     #[must_use]
     pub fn data(mut self, data: Data) -> Self {

@@ -3,8 +3,9 @@
 use super::issue::encode;
 use super::resume::handle;
 use super::{Answer, Error, Issued, Session, Sessions, look_again};
-use crate::lifecycle::{Command, Decision, decide};
-use crate::{ChangeSet, Data, DataWrite, EncodedData, SessionToken};
+use crate::lifecycle::{Command, Decision, decide, noted};
+use crate::store::Stored;
+use crate::{ChangeSet, Data, DataWrite, EncodedData, Note, Policy, SessionToken, Timestamp};
 
 impl Sessions {
     /// Edits the data, key by key. Edits to different keys never conflict; of two edits to one key the later
@@ -18,8 +19,9 @@ impl Sessions {
         edits: &ChangeSet,
     ) -> Result<Answer<Session>, Error> {
         // Edits of keys may be decided anew: they say what the keys are to be, whatever was there.
-        let answer =
-            self.write_data(session, Again::AfterUnknown, |data| edits.apply(data)).await?;
+        let answer = self
+            .write_data(session, Again::AfterUnknown, |data| (edits.apply(data), none()))
+            .await?;
         Ok(answer.map(|(session, ())| session))
     }
 
@@ -35,7 +37,45 @@ impl Sessions {
     pub async fn update<T>(
         &self,
         session: &Session,
-        edit: impl FnMut(&mut Data) -> T + Send,
+        mut edit: impl FnMut(&mut Data) -> T + Send,
+    ) -> Result<Answer<(Session, T)>, Error>
+    where
+        T: Send,
+    {
+        self.write_data(session, Again::OnConflict, |data| (edit(data), none())).await
+    }
+
+    /// Edits the data as [`Sessions::update`] does, and tells of it in the same commit: either the data and the
+    /// notes are written, or none of them. Nothing is written if the function changes no data and notes nothing.
+    ///
+    /// Of several notes of one kind the last stands: a reader of the history knows the events of one change by
+    /// their kinds. An event tells the subject as the one who caused it.
+    ///
+    /// Reads once; writes once if anything changes; again when another change wins.
+    ///
+    /// # Errors
+    /// As those of [`Sessions::update`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use session_core::{MemoryStore, NewSession, Note, Policy, Sessions};
+    ///
+    /// # pollster::block_on(async {
+    /// let sessions = Sessions::new(Arc::new(MemoryStore::new()), Policy::default());
+    /// let session = sessions.create(NewSession::default()).await.unwrap().session;
+    /// let answer = sessions.update_noting(&session, |data| {
+    ///     let set = data.set("exported", true);
+    ///     (set, Note::new("exported").into_iter().collect())
+    /// });
+    /// let (session, set) = answer.await.unwrap().live().unwrap();
+    /// set.unwrap();
+    /// assert_eq!(session.get("exported").unwrap(), Some(true));
+    /// # });
+    /// ```
+    pub async fn update_noting<T>(
+        &self,
+        session: &Session,
+        edit: impl FnMut(&mut Data) -> (T, Vec<Note>) + Send,
     ) -> Result<Answer<(Session, T)>, Error>
     where
         T: Send,
@@ -47,7 +87,7 @@ impl Sessions {
         &self,
         session: &Session,
         again: Again,
-        mut edit: impl FnMut(&mut Data) -> T + Send,
+        mut edit: impl FnMut(&mut Data) -> (T, Vec<Note>) + Send,
     ) -> Result<Answer<(Session, T)>, Error> {
         let policy = self.policy();
         let mut tries = self.tries();
@@ -66,12 +106,20 @@ impl Sessions {
                             .transpose()?
                             .unwrap_or_default();
                         let mut after = before.clone();
-                        let value = edit(&mut after);
-                        if after == before {
-                            return Ok(handle(stored, &policy, now).map(|session| (session, value)));
+                        let (value, notes) = edit(&mut after);
+                        let notes = last_of_each_kind(notes);
+                        if after == before && notes.is_empty() {
+                            return Ok(still(session, stored, &policy, now, value));
                         }
-                        let encoded = encode(&after, &policy)?;
-                        write.data = encoded.clone().map_or(DataWrite::Drop, DataWrite::Set);
+                        let mut encoded = stored.data.clone();
+                        if after != before {
+                            encoded = encode(&after, &policy)?;
+                            write.data = encoded.clone().map_or(DataWrite::Drop, DataWrite::Set);
+                        }
+                        let told = notes.into_iter();
+                        write
+                            .events
+                            .extend(told.map(|note| noted(&stored.record, note, &policy, now)));
                         let sent = self.write(write, stored.version).await?;
                         let applied = match again {
                             Again::AfterUnknown => tries.applied(sent),
@@ -79,7 +127,7 @@ impl Sessions {
                         };
                         if applied {
                             stored.data = encoded;
-                            return Ok(handle(stored, &policy, now).map(|session| (session, value)));
+                            return Ok(still(session, stored, &policy, now, value));
                         }
                     }
                     Ok(_) => return Ok(Answer::Absent),
@@ -131,6 +179,37 @@ impl Sessions {
             look_again(patience)?;
         }
     }
+}
+
+/// Nothing to tell.
+fn none() -> Vec<Note> {
+    Vec::new()
+}
+
+/// The notes without those that a later one of the same kind replaces.
+fn last_of_each_kind(notes: Vec<Note>) -> Vec<Note> {
+    let mut kept: Vec<Note> = Vec::with_capacity(notes.len());
+    for note in notes {
+        kept.retain(|other| other.kind() != note.kind());
+        kept.push(note);
+    }
+    kept
+}
+
+/// The handle after an edit. A new token that is due to its holder is still due.
+fn still<T>(
+    before: &Session,
+    stored: Stored,
+    policy: &Policy,
+    now: Timestamp,
+    value: T,
+) -> Answer<(Session, T)> {
+    let answer = handle(stored, policy, now);
+    let session = answer.map(|session| match before.successor() {
+        Some(token) => session.with_successor(token.clone()),
+        None => session,
+    });
+    session.map(|session| (session, value))
 }
 
 /// When a write may be decided anew.

@@ -22,6 +22,8 @@ mod lifetime;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod notes;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod prove;

@@ -182,6 +182,17 @@ fn a_handle_keeps_its_authority_over_timed_rotations_and_loses_it_by_a_hard_one(
 }
 
 #[test]
+fn an_edit_in_between_does_not_lose_the_new_token() {
+    let (world, token, _) = due();
+    let session = world.live(&token);
+    let due = session.successor().unwrap().expose();
+    for edits in [put("k", "v"), put("k", "v")] {
+        let edited = block_on(world.sessions.edit(&session, &edits)).unwrap().live().unwrap();
+        assert_eq!(edited.successor().map(session_core::SessionToken::expose), Some(due.clone()));
+    }
+}
+
+#[test]
 fn a_hard_rotation_forgets_a_successor_on_its_way() {
     let (world, token, next) = minted();
     let held = world.live(&token);

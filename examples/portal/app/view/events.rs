@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
+use session_engine::risk::Watch;
 use session_engine::store::{EventPage, StoredEvent};
 use session_engine::{Actor, Event, EventKind};
 
@@ -210,7 +211,7 @@ fn own(who: &SignedIn, stored: &StoredEvent) -> Markup {
 
 /// What happened, in words for the one whom it happened to.
 fn happened(event: &Event, words: &Words) -> &'static str {
-    let [english, german, french] = match event.kind {
+    let [english, german, french] = match &event.kind {
         // All but the one that is named.
         EventKind::SubjectRevoked if event.detail.contains_key("kept") => [
             "All other sessions ended",
@@ -243,6 +244,9 @@ fn happened(event: &Event, words: &Words) -> &'static str {
         }
         EventKind::RealmRevoked => {
             ["Everyone signed out", "Alle abgemeldet", "Tout le monde déconnecté"]
+        }
+        other if other.code() == Watch::NOTICED => {
+            ["Unusual use noticed", "Ungewöhnliche Nutzung bemerkt", "Usage inhabituel remarqué"]
         }
         // Of newer versions, and of whatever else writes to the store.
         _ => ["Something else", "Etwas anderes", "Autre chose"],

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
-use session_engine::{SessionInfo, SessionPage};
+use session_engine::{SessionInfo, SessionPage, Timestamp};
 
 use super::frame::{Place, action, page};
 use super::reason;
@@ -18,10 +18,17 @@ pub(crate) fn devices(
     who: &SignedIn,
     listed: &SessionPage,
     room: Option<Room>,
+    unusual: Option<Timestamp>,
 ) -> Response {
     let words = who.words;
     let content = html! {
         h1 { (words.devices) }
+        @if let Some(at) = unusual {
+            p.notice #unusual {
+                (words.unusual.0) (who.zone.show(at)) (words.unusual.1) " "
+                a href="/history" { (words.history) } " · " a href="/password" { (words.change_password) }
+            }
+        }
         p {
             (words.devices_text)
             @if let Some(Room { live, limit }) = room {

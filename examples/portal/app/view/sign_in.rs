@@ -14,6 +14,8 @@ pub(crate) struct SignInPage<'a> {
     pub(crate) csrf: &'a str,
     /// Why the last attempt was refused.
     pub(crate) refused: Option<&'a str>,
+    /// Whether the session of this browser is held back until its holder signs in again.
+    pub(crate) held_back: bool,
     /// The name of that attempt.
     pub(crate) name: &'a str,
     /// How the session ended that the browser still holds.
@@ -46,6 +48,9 @@ impl SignInPage<'_> {
                             (words.held_by.0) b { (name) } (words.held_by.1) " "
                             a href="/" { (words.to_home) }
                         }
+                    }
+                    @if self.held_back {
+                        p.notice.bad #held-back role="alert" { (words.held_back) }
                     }
                     @if let Some(text) = self.refused {
                         p.notice.bad #refused role="alert" { (text) }

@@ -103,6 +103,8 @@ pub(crate) struct Words {
     pub(crate) password_too_short: &'static str,
     pub(crate) passwords_differ: &'static str,
     pub(crate) wrong_password: &'static str,
+    pub(crate) held_back: &'static str,
+    pub(super) unusual: (&'static str, &'static str),
     pub(super) password_changed: &'static str,
 }
 

@@ -90,5 +90,10 @@ pub(super) static ENGLISH: Words = Words {
     password_too_short: "The new password is too short: it needs at least 15 characters.",
     passwords_differ: "The new password was not typed the same way twice.",
     wrong_password: "That user name or password is wrong.",
+    held_back: "This does not look like the browser in which you signed in. Please sign in again.",
+    unusual: (
+        "At ",
+        " one of your sessions was used in another way than it used to be. If that was not you, end it and change your password.",
+    ),
     password_changed: "Your password is changed. Your other sessions have ended.",
 };

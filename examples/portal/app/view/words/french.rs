@@ -93,5 +93,10 @@ pub(super) static FRENCH: Words = Words {
     password_too_short: "Le nouveau mot de passe est trop court : il faut au moins 15 caractères.",
     passwords_differ: "Le nouveau mot de passe n’a pas été saisi deux fois à l’identique.",
     wrong_password: "Le nom d’utilisateur ou le mot de passe est faux.",
+    held_back: "Cela ne ressemble pas au navigateur dans lequel vous vous êtes connecté. Veuillez vous reconnecter.",
+    unusual: (
+        "Le ",
+        " une de vos sessions a été utilisée autrement que d’habitude. Si ce n’était pas vous, terminez-la et changez votre mot de passe.",
+    ),
     password_changed: "Votre mot de passe est changé. Vos autres sessions ont pris fin.",
 };

@@ -90,5 +90,10 @@ pub(super) static GERMAN: Words = Words {
     password_too_short: "Das neue Passwort ist zu kurz: es braucht mindestens 15 Zeichen.",
     passwords_differ: "Das neue Passwort wurde nicht zweimal gleich eingegeben.",
     wrong_password: "Benutzername oder Passwort ist falsch.",
+    held_back: "Das sieht nicht nach dem Browser aus, in dem Sie sich angemeldet haben. Bitte melden Sie sich erneut an.",
+    unusual: (
+        "Um ",
+        " wurde eine Ihrer Sitzungen anders benutzt als bisher. Wenn Sie das nicht waren, beenden Sie sie und ändern Sie Ihr Passwort.",
+    ),
     password_changed: "Ihr Passwort ist geändert. Ihre anderen Sitzungen sind beendet.",
 };
